@@ -1,0 +1,114 @@
+"""Real servers for the integration tests: the Docker daemon and one PostgreSQL container."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import docker
+import psycopg
+import pytest
+import requests
+from docker.errors import DockerException, ImageNotFound
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+IMAGES = ("podium-offline/postgres:15", "postgres:17")
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """Where a test reaches PostgreSQL, as its superuser."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+
+    def connect(
+        self, dbname: str = "postgres", user: str | None = None, password: str | None = None
+    ) -> psycopg.Connection:
+        """Open a connection that commits each statement.
+
+        Args:
+            dbname: the database to connect to.
+            user: the role to log in as; the superuser if not given.
+            password: that role's password; the superuser's if not given.
+        """
+        return psycopg.connect(
+            host=self.host,
+            port=self.port,
+            dbname=dbname,
+            user=user or self.user,
+            password=password or self.password,
+            connect_timeout=5,
+            autocommit=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def docker_client() -> Iterator[docker.DockerClient]:
+    """A client of the Docker daemon; in CI a missing daemon fails the test, elsewhere it skips."""
+    try:
+        client = docker.from_env(timeout=120)
+        client.ping()
+    except (DockerException, requests.RequestException) as error:
+        reason = f"Docker is not reachable: {error}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    yield client
+    client.close()
+
+
+def _postgres_image(client: docker.DockerClient) -> str:
+    """The image to test on: PODIUM_TEST_POSTGRES_IMAGE, or the first of IMAGES that can be had."""
+    named = os.environ.get("PODIUM_TEST_POSTGRES_IMAGE")
+    candidates = (named,) if named else IMAGES
+    for image in candidates:
+        try:
+            client.images.get(image)
+        except ImageNotFound:
+            continue
+        return image
+    image = candidates[-1]
+    try:
+        client.images.pull(image)
+    except DockerException as error:
+        reason = f"no PostgreSQL image ({', '.join(candidates)}): {error}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return image
+
+
+@pytest.fixture(scope="session")
+def postgres(docker_client: docker.DockerClient) -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the test session's own, on a free loopback port."""
+    password = secrets.token_urlsafe(16)
+    container = docker_client.containers.run(
+        _postgres_image(docker_client),
+        detach=True,
+        environment={"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": password},
+        ports={"5432/tcp": ("127.0.0.1", None)},
+    )
+    try:
+        container.reload()
+        port = int(container.ports["5432/tcp"][0]["HostPort"])
+        server = PostgresServer("127.0.0.1", port, "postgres", password)
+        _wait_until_ready(server)
+        yield server
+    finally:
+        container.remove(force=True, v=True)
+
+
+@retry(
+    retry=retry_if_exception_type(psycopg.OperationalError),
+    stop=stop_after_delay(60),
+    wait=wait_fixed(0.2),
+    reraise=True,
+)
+def _wait_until_ready(server: PostgresServer) -> None:
+    """Wait up to 60 seconds until the server answers a login."""
+    server.connect().close()
