@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Builds the images of the offline stack that are missing: offline/images/build.sh [name...]
+# An image counts as present when its label holds the hash of everything it is built from, the
+# base image included, so a changed file builds it anew.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+declare -A tags=(
+    [base]=bookworm
+    [postgres]=15
+    [nginx]=1.22
+    [pgadmin4]=9
+    [kestra-stand-in]=v1.3.34
+)
+declare -A sources=([kestra-stand-in]="offline/__init__.py offline/kestra")
+
+# Prints the build context of image $1 as a tar archive, the same for the same files; what
+# follows goes to tar.
+context() {
+    # shellcheck disable=SC2086  # sources are several words
+    tar --create --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=go=rX,u=rwX \
+        --exclude=__pycache__ "offline/images/$1" ${sources[$1]:-} "${@:2}"
+}
+
+# Leaves in folder $1 what pip needs inside a build to install as it does on this machine: the
+# certificates it trusts and the index it uses. It reaches the builder stages only.
+pip_settings() {
+    local bundle=${PIP_CERT:-${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}}
+    mkdir "$1"
+    echo '[global]' >"$1/pip.conf"
+    python3 -m pip config list | sed -nE \
+        "s/^global\.(index-url|extra-index-url|trusted-host)='(.*)'$/\1 = \2/p" >>"$1/pip.conf"
+    if [ -f "$bundle" ]; then
+        cp "$bundle" "$1/ca.pem"
+        echo 'cert = /pip/ca.pem' >>"$1/pip.conf"
+    fi
+}
+
+build() {
+    local name=$1 image=podium-offline/$1:${tags[$1]} hash
+    hash=$({ context "$name" && echo "$base_hash"; } | sha256sum | cut -d ' ' -f 1)
+    [ "$name" = base ] && base_hash=$hash
+    [ -z "$(docker images --quiet --filter "reference=$image" --filter "label=podium.context=$hash")" ] ||
+        return 0
+    echo "Building the image $image; its log is $logs/$name.log."
+    local begin=$SECONDS
+    if [ "$name" = base ]; then
+        $sudo offline/images/base/bootstrap.sh | docker import \
+            --change "LABEL podium.offline=true podium.context=$hash" \
+            --change 'CMD ["bash"]' - "$image"
+    else
+        context "$name" --directory "$scratch" pip | docker build --force-rm --tag "$image" \
+            --label "podium.context=$hash" --file "offline/images/$name/Dockerfile" -
+    fi >"$logs/$name.log" 2>&1 || {
+        tail -n 30 "$logs/$name.log" >&2
+        echo "The image $image could not be built; the whole log is $logs/$name.log." >&2
+        exit 1
+    }
+    echo "Built $image in $((SECONDS - begin)) s."
+}
+
+wanted=("${@:-${!tags[@]}}")
+for name in "${wanted[@]}"; do
+    [ -n "${tags[$name]:-}" ] || {
+        echo "There is no image \"$name\"; there are: ${!tags[*]}." >&2
+        exit 2
+    }
+done
+
+logs=${XDG_CACHE_HOME:-$HOME/.cache}/podium/images
+mkdir -p "$logs"
+exec 9>"$logs/lock"
+flock 9
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+pip_settings "$scratch/pip"
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+
+base_hash=
+build base
+for name in "${wanted[@]}"; do
+    [ "$name" = base ] || build "$name"
+done
