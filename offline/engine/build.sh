@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Builds the Pulumi CLI and its Python language host from their published Go modules, once for
+# each content of the go.mod files, and prints the folder that holds them.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+engine=${XDG_CACHE_HOME:-$HOME/.cache}/podium/engine-$(cat ./*/go.mod | sha256sum | cut -c 1-12)
+mkdir -p "${engine%/*}"
+exec 9>"$engine.lock"
+flock 9
+if [ ! -d "$engine" ]; then
+    needed=$(sed -n 's/^go //p' cli/go.mod)
+    # A Go that may fetch a newer one of itself answers with that one's version.
+    found=$(cd cli && go env GOVERSION || true)
+    printf 'go%s\n%s\n' "$needed" "$found" | sort --check=quiet --version-sort || {
+        echo "The Pulumi CLI is built with Go $needed or newer; found ${found:-none on PATH}: install it." >&2
+        exit 1
+    }
+    version=$(cd cli && go list -m -f '{{.Version}}' github.com/pulumi/pulumi/pkg/v3)
+    echo "Building the Pulumi CLI $version, which takes about five minutes the first time." >&2
+
+    new=$(mktemp -d "$engine.XXXX")
+    trap 'rm -rf "$new"' EXIT
+    mkdir "$new/bin"
+    go build -C cli -trimpath -o "$new/bin/" \
+        -ldflags "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$version" \
+        github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
+    # The last version of the SDK that holds the language host is older than the CLI, hence a
+    # module of its own; the scripts beside it come from the CLI's version.
+    go build -C language-host -trimpath -ldflags '-s -w' -o "$new/bin/" \
+        github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python
+    sdk=$(cd cli && go list -m -f '{{.Dir}}' github.com/pulumi/pulumi/sdk/v3)
+    install "$sdk/python/cmd/pulumi-language-python-exec" \
+        "$sdk/python/dist/pulumi-resource-pulumi-python" "$new/bin"
+    mv "$new" "$engine"
+    trap - EXIT
+fi
+echo "$engine/bin"
