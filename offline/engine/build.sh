@@ -13,7 +13,7 @@ if [ ! -d "$engine" ]; then
     # A Go that may fetch a newer one of itself answers with that one's version.
     found=$(cd cli && go env GOVERSION || true)
     printf 'go%s\n%s\n' "$needed" "$found" | sort --check=quiet --version-sort || {
-        echo "The Pulumi CLI is built with Go $needed or newer; found ${found:-none on PATH}: install it." >&2
+        echo "Building the Pulumi CLI needs Go $needed or newer on PATH${found:+, not $found}: install it." >&2
         exit 1
     }
     version=$(cd cli && go list -m -f '{{.Version}}' github.com/pulumi/pulumi/pkg/v3)
