@@ -1,0 +1,1 @@
+"""The components of Podium: each file declares one part of the platform."""

@@ -1,0 +1,105 @@
+"""The PostgreSQL server: its container, its volume and its superuser."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from infra.secrets import password
+from infra.service import HealthCheck, ServiceArgs, data_volume, service_container
+
+SUPERUSER = "postgres"
+_PORT = 5432
+_MEMORY_MIB = 2048
+# Parallel queries put their shared state into /dev/shm, of which Docker gives 64 MiB by default.
+_SHM_MIB = 256
+# For bulk loads: fewer checkpoints, less WAL, faster index builds; the log goes to Docker.
+_SERVER_SETTINGS = {
+    "shared_buffers": "512MB",
+    "maintenance_work_mem": "256MB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "wal_compression": "on",
+    "log_destination": "stderr",
+    "logging_collector": "off",
+}
+
+
+@dataclass(frozen=True)
+class PostgresArgs(ServiceArgs):
+    """What the PostgreSQL server needs.
+
+    Attributes:
+        major_version: the server's major version, which decides on the data path.
+        port: the published port on the Docker host.
+        password: the superuser's password, or None for a generated one.
+        protect_volume: whether not even `destroy` may remove the data.
+    """
+
+    major_version: int
+    port: int
+    password: str | None
+    protect_volume: bool
+
+
+class Postgres(pulumi.ComponentResource):
+    """A PostgreSQL server whose data lives on a volume of its own.
+
+    Attributes:
+        password: the superuser's password.
+        container: the running server.
+        volume: the volume with everything that PostgreSQL holds.
+    """
+
+    password: pulumi.Output[str]
+    container: docker.Container
+    volume: docker.Volume
+
+    def __init__(
+        self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Declares the server.
+
+        Args:
+            name: the logical name, also the alias on the network.
+            args: what it needs.
+            opts: the resource options.
+        """
+        super().__init__("podium:infra:Postgres", name, None, opts)
+        self.password = password(f"{name}-password", args.password, parent=self)
+        self.volume = data_volume(f"{name}-data", args.protect_volume, parent=self)
+        self.container = service_container(
+            name,
+            args,
+            parent=self,
+            envs={"POSTGRES_USER": SUPERUSER, "POSTGRES_PASSWORD": self.password},
+            command=[
+                "postgres",
+                *(
+                    part
+                    for key, value in _SERVER_SETTINGS.items()
+                    for part in ("-c", f"{key}={value}")
+                ),
+            ],
+            ports={_PORT: args.port},
+            volumes=[
+                docker.ContainerVolumeArgs(
+                    volume_name=self.volume.name, container_path=_data_path(args.major_version)
+                )
+            ],
+            memory=_MEMORY_MIB,
+            shm_size=_SHM_MIB,
+            # While it initialises its data the server listens on its socket only, not on TCP.
+            health=HealthCheck(
+                tests=["CMD", "pg_isready", "-h", "127.0.0.1", "-U", SUPERUSER],
+                start_period=30,
+                wait_timeout=120,
+            ),
+            stop_timeout=60,
+        )
+        self.register_outputs({"password": self.password})
+
+
+def _data_path(major_version: int) -> str:
+    """Returns where the official image of a major version declares its volume."""
+    return "/var/lib/postgresql" if major_version >= 18 else "/var/lib/postgresql/data"
