@@ -1,0 +1,52 @@
+.DEFAULT_GOAL := help
+SHELL := bash
+STACK ?= dev
+PYTHON := .venv/bin/python
+SCRIPTS = $(shell git ls-files '*.sh') .ci/run
+
+up: venv docker engine ## Bring the stack STACK (dev) up, and set up what it needs
+	$(PYTHON) -m scripts.stack up --stack $(STACK)
+
+down: venv docker engine ## Take the stack STACK away with all its data
+	$(PYTHON) -m scripts.stack down --stack $(STACK)
+
+run-flow: venv ## Run the flow FLOW (namespace/id) with INPUTS ("name=value ...") and follow it
+	$(PYTHON) -m scripts.run_flow --stack $(STACK) $(FLOW) $(INPUTS)
+
+images: venv docker ## Build the images of the offline stack that are missing
+	offline/images/build.sh
+
+test: venv docker engine images ## Run all tests
+	. scripts/env.sh offline && pytest
+
+test-unit: venv ## Run the tests that need neither Docker nor a network
+	$(PYTHON) -m pytest tests/unit
+
+test-integration: venv docker images ## Run the tests against one real server each
+	$(PYTHON) -m pytest tests/integration
+
+test-e2e: venv docker engine images ## Run the tests of the whole stack
+	. scripts/env.sh offline && pytest tests/e2e
+
+lint: venv ## Check form and types
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	for script in $(SCRIPTS); do bash -n $$script || exit; done
+
+bench: venv docker engine images ## Measure what the stack takes
+	. scripts/env.sh offline && python -m bench
+
+venv: ## Install the Python packages into .venv
+	@scripts/venv.sh
+
+docker: ## Start the Docker Engine if none answers, and install it if there is none
+	@scripts/docker.sh
+
+engine: ## Install or build the Pulumi CLI if there is none
+	@scripts/engine.sh >/dev/null
+
+help: ## Show this list
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: up down run-flow images test test-unit test-integration test-e2e lint bench venv docker engine help

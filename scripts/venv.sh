@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Makes the virtual environment .venv and installs what the requirements files pin, again only
+# when one of them or the interpreter changed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "Podium needs Python 3.11 or newer as python3; found: $(python3 --version 2>&1)." >&2
+    exit 1
+}
+stamp=.venv/requirements.sha256
+files=(requirements.txt requirements-dev.txt offline/requirements.txt offline/kestra/requirements.txt)
+current=$({ python3 --version && cat "${files[@]}"; } | sha256sum)
+[ "$(cat "$stamp" 2>/dev/null)" != "$current" ] || exit 0
+
+python3 -c 'import ensurepip, venv' 2>/dev/null || {
+    echo 'Python lacks its module venv; on Debian and Ubuntu, install the package python3-venv.' >&2
+    exit 1
+}
+echo 'Installing the Python packages into .venv.'
+python3 -m venv .venv
+.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+echo "$current" >"$stamp"
