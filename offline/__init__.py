@@ -1,0 +1,1 @@
+"""The same program where no image registry or plugin download is reachable."""

@@ -1,0 +1,1 @@
+"""Pulumi provider drivers for where the genuine plugins cannot be had."""
