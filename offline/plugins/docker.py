@@ -10,7 +10,7 @@ import io
 import re
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -77,7 +77,7 @@ class _DockerResource(Resource):
         finally:
             client.close()
 
-    def retry_while_in_use(self, action: str, message: str, attempt: Any) -> None:
+    def retry_while_in_use(self, action: str, message: str, attempt: Callable[[], object]) -> None:
         """Repeat a removal for up to 30 seconds while something still uses what is removed.
 
         Args:
@@ -88,7 +88,8 @@ class _DockerResource(Resource):
         deadline = time.monotonic() + _IN_USE_SECONDS
         while True:
             try:
-                return attempt()
+                attempt()
+                return
             except NotFound:
                 return
             except APIError as error:
@@ -690,7 +691,7 @@ def _inspect(client: Any, container_id: str, state: Values) -> Values:
     for name, field in _MEBIBYTE_FIELDS.items():
         size = host_config[field]
         found[name] = size // _MIB if size > 0 else size
-    if "logOpts" in state:
+    if state.get("logOpts"):
         found["logOpts"] = host_config["LogConfig"]["Config"]
     if health := config.get("Healthcheck"):
         found["healthcheck"] = {
@@ -701,7 +702,7 @@ def _inspect(client: Any, container_id: str, state: Values) -> Values:
             "startInterval": _duration(health.get("StartInterval", 0)),
             "retries": health.get("Retries", 0),
         }
-    if "ports" in state and (running or state["mustRun"]):
+    if state.get("ports") and (running or state["mustRun"]):
         found["ports"] = _bound_ports(network["Ports"])
     if not running:
         # A plan then shows that the container does not run though it must.

@@ -6,13 +6,16 @@ Follows pulumi-postgresql 3.18 (terraform-provider-postgresql 1.27, postgresql/r
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, ClassVar
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from threading import BoundedSemaphore
+from typing import Any, ClassVar, LiteralString
 
 import psycopg
 from psycopg.rows import TupleRow
-from psycopg.sql import SQL, Composable, Identifier, Literal
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 from typing_extensions import override
 
 from offline.plugins.schema import Boolean, Integer, List, Set, String, Table, Values
@@ -84,6 +87,43 @@ class _PostgresResource(Resource):
         with self._connect(None) as connection, _reporting(action):
             yield connection
 
+    @override
+    def read(self, resource_id: str, state: Values) -> tuple[str, Values] | None:
+        action = f"reading {resource_id}"
+        database = state.get("database")
+        with self.connection(action) as connection:
+            if database is None:
+                found = self.find(connection, state)
+                return None if found is None else (resource_id, found)
+            if not _exists(connection, "pg_database", "datname", database):
+                return None
+        with self.connection(action, database) as connection:
+            found = self.find(connection, state)
+            return None if found is None else (resource_id, found)
+
+    @abstractmethod
+    def find(self, connection: Connection, state: Values) -> Values | None:
+        """Look the resource up in the database it is in.
+
+        Args:
+            connection: a connection to the database.
+            state: its properties when last seen.
+
+        Returns:
+            Its properties, None where it is gone.
+        """
+
+    def found(self, connection: Connection, state: Values) -> Values:
+        """Look a resource up that has to be there, see `find`.
+
+        Raises:
+            ProviderError: it is not there.
+        """
+        found = self.find(connection, state)
+        if found is None:
+            raise ProviderError(f"{self.token}: it disappeared while it was worked on")
+        return found
+
     @property
     def username(self) -> str:
         """The role that the provider logs in as."""
@@ -93,25 +133,27 @@ class _PostgresResource(Resource):
     def _connect(self, database: str | None) -> Iterator[Connection]:
         config = self.config
         host, port = config.get("host", "localhost"), config["port"]
-        try:
-            connection = psycopg.connect(
-                host=host,
-                port=port,
-                dbname=database or config["database"],
-                user=config["username"],
-                password=config.get("password"),
-                sslmode=config["sslmode"],
-                sslrootcert=config.get("sslrootcert"),
-                connect_timeout=config["connectTimeout"],
-                fallback_application_name="Pulumi",
-                autocommit=True,
-            )
-        except psycopg.Error as error:
-            raise ProviderError(
-                f"error connecting to PostgreSQL server {host}:{port}: {_one_line(error)}"
-            ) from error
-        with connection:
-            yield connection
+        with _slots(config["maxConnections"]):
+            try:
+                connection = psycopg.connect(
+                    host=host,
+                    port=port,
+                    dbname=database or config["database"],
+                    user=config["username"],
+                    password=config.get("password"),
+                    sslmode=config["sslmode"],
+                    sslrootcert=config.get("sslrootcert"),
+                    connect_timeout=config["connectTimeout"],
+                    fallback_application_name="Pulumi",
+                    autocommit=True,
+                )
+            except psycopg.Error as error:
+                reason = _one_line(error).rpartition("failed: ")[2]
+                raise ProviderError(
+                    f"error connecting to PostgreSQL server {host}:{port}: {reason}"
+                ) from error
+            with connection:
+                yield connection
 
 
 class Role(_PostgresResource):
@@ -141,7 +183,7 @@ class Role(_PostgresResource):
     }
 
     # Property -> option of CREATE ROLE (negated by NO) and column of pg_roles.
-    _FLAGS: ClassVar = {
+    _FLAGS: ClassVar[Mapping[str, tuple[LiteralString, LiteralString]]] = {
         "superuser": ("SUPERUSER", "rolsuper"),
         "createDatabase": ("CREATEDB", "rolcreatedb"),
         "createRole": ("CREATEROLE", "rolcreaterole"),
@@ -151,7 +193,7 @@ class Role(_PostgresResource):
         "bypassRowLevelSecurity": ("BYPASSRLS", "rolbypassrls"),
     }
     # Property -> configuration parameter of the role.
-    _SETTINGS: ClassVar = {
+    _SETTINGS: ClassVar[Mapping[str, LiteralString]] = {
         "statementTimeout": "statement_timeout",
         "idleInTransactionSessionTimeout": "idle_in_transaction_session_timeout",
         "assumeRole": "role",
@@ -161,17 +203,9 @@ class Role(_PostgresResource):
     def create(self, planned: Values) -> tuple[str, Values]:
         name = planned["name"]
         with self.connection(f"creating role {name}") as connection:
-            options = self._options(planned, planned)
-            connection.execute(SQL("CREATE ROLE {} WITH {}").format(Identifier(name), options))
+            _run(connection, "CREATE ROLE {} WITH {}", name, self._options(planned, planned))
             self._grant_and_set(connection, {}, planned)
-            return name, self._found(connection, name, planned)
-
-    @override
-    def read(self, resource_id: str, state: Values) -> tuple[str, Values] | None:
-        with self.connection(f"reading role {resource_id}") as connection:
-            if not _exists(connection, "pg_roles", "rolname", resource_id):
-                return None
-            return resource_id, self._found(connection, resource_id, state)
+            return name, self.found(connection, planned)
 
     @override
     def update(self, resource_id: str, old: Values, planned: Values) -> Values:
@@ -179,40 +213,33 @@ class Role(_PostgresResource):
         with self.connection(f"updating role {name}") as connection:
             _lock_role(connection, old["name"])
             if name != old["name"]:
-                connection.execute(
-                    SQL("ALTER ROLE {} RENAME TO {}").format(
-                        Identifier(old["name"]), Identifier(name)
-                    )
-                )
+                _run(connection, "ALTER ROLE {} RENAME TO {}", old["name"], name)
             changed = {key: value for key, value in planned.items() if value != old.get(key)}
             if "name" in changed and planned.get("password"):
                 # PostgreSQL forgets an MD5 password when the role is renamed.
                 changed["password"] = planned["password"]
-            if options := self._options(planned, changed):
-                connection.execute(SQL("ALTER ROLE {} WITH {}").format(Identifier(name), options))
+            options = self._options(planned, changed)
+            if options.as_string():
+                _run(connection, "ALTER ROLE {} WITH {}", name, options)
             for granted in _memberships(connection, name):
-                connection.execute(
-                    SQL("REVOKE {} FROM {}").format(Identifier(granted), Identifier(name))
-                )
+                _run(connection, "REVOKE {} FROM {}", granted, name)
             self._grant_and_set(connection, old, planned)
-            return self._found(connection, name, planned)
+            return self.found(connection, planned)
 
     @override
     def delete(self, resource_id: str, state: Values) -> None:
-        name = Identifier(resource_id)
-        with self.connection(f"deleting role {resource_id}") as connection:
-            _lock_role(connection, resource_id)
+        name = state["name"]
+        with self.connection(f"deleting role {name}") as connection:
+            _lock_role(connection, name)
             if not state.get("skipReassignOwned"):
-                with _roles_granted(connection, [resource_id]):
-                    connection.execute(
-                        SQL("REASSIGN OWNED BY {} TO {}").format(name, Identifier(self.username))
-                    )
-                    connection.execute(SQL("DROP OWNED BY {}").format(name))
+                with _roles_granted(connection, [name]):
+                    _run(connection, "REASSIGN OWNED BY {} TO {}", name, self.username)
+                    _run(connection, "DROP OWNED BY {}", name)
             if not state.get("skipDropRole"):
-                connection.execute(SQL("DROP ROLE {}").format(name))
+                _run(connection, "DROP ROLE {}", name)
 
-    def _options(self, planned: Values, changed: Values) -> Composable | None:
-        """The options of CREATE or ALTER ROLE for the changed properties, None where none are."""
+    def _options(self, planned: Values, changed: Values) -> Composed:
+        """The options of CREATE or ALTER ROLE for the changed properties."""
         options: list[Composable] = []
         if password := changed.get("password"):
             if password.upper() == "NULL":
@@ -227,44 +254,44 @@ class Role(_PostgresResource):
         for name, (option, _) in self._FLAGS.items():
             if name in changed:
                 options.append(SQL(option if changed[name] else f"NO{option}"))
-        return SQL(" ").join(options) if options else None
+        return SQL(" ").join(options)
 
     def _grant_and_set(self, connection: Connection, old: Values, planned: Values) -> None:
-        name = Identifier(planned["name"])
+        name = planned["name"]
         for role in planned.get("roles", []):
-            connection.execute(SQL("GRANT {} TO {}").format(Identifier(role), name))
+            _run(connection, "GRANT {} TO {}", role, name)
         path: Composable = SQL("DEFAULT")
         if paths := planned.get("searchPaths"):
             path = SQL(", ").join(Identifier(part) for part in paths)
-        connection.execute(SQL("ALTER ROLE {} SET search_path TO {}").format(name, path))
+        _run(connection, "ALTER ROLE {} SET search_path TO {}", name, path)
         for prop, parameter in self._SETTINGS.items():
             value = planned.get(prop)
             if value == old.get(prop):
                 continue
             if value:
-                query = SQL("ALTER ROLE {} SET {} TO {}")
-                connection.execute(query.format(name, SQL(parameter), Literal(value)))
+                _run(connection, "ALTER ROLE {} SET {} TO {}", name, parameter, Literal(value))
             else:
-                connection.execute(SQL("ALTER ROLE {} RESET {}").format(name, SQL(parameter)))
+                _run(connection, "ALTER ROLE {} RESET {}", name, parameter)
 
-    def _found(self, connection: Connection, name: str, state: Values) -> Values:
+    @override
+    def find(self, connection: Connection, state: Values) -> Values | None:
         columns = [column for _, column in self._FLAGS.values()]
-        row = _row(
-            connection,
+        row = connection.execute(
             SQL(
                 "SELECT rolconnlimit, COALESCE(rolvaliduntil::text, 'infinity'), rolconfig, {} "
                 "FROM pg_roles WHERE rolname = %s"
             ).format(SQL(", ").join(map(Identifier, columns))),
-            name,
-        )
+            [state["name"]],
+        ).fetchone()
+        if row is None:
+            return None
         settings = dict(setting.split("=", 1) for setting in row[2] or [])
         paths = settings.get("search_path")
         found = {
-            "name": name,
             "connectionLimit": row[0],
             "validUntil": row[1],
             "encryptedPassword": True,
-            "roles": _memberships(connection, name),
+            "roles": _memberships(connection, state["name"]),
             "searchPaths": [part.strip('"') for part in paths.split(", ")] if paths else [],
             "statementTimeout": int(settings.get("statement_timeout", 0)),
             "idleInTransactionSessionTimeout": int(
@@ -273,14 +300,12 @@ class Role(_PostgresResource):
             "assumeRole": settings.get("role", ""),
         }
         found |= dict(zip(self._FLAGS, row[3:], strict=True))
-        if state.get("password"):
-            found["password"] = self._password(connection, found, state["password"])
+        if state.get("password") and found["login"] and self.config["superuser"]:
+            found["password"] = self._password(connection, state["name"], state["password"])
         return state | found
 
-    def _password(self, connection: Connection, found: Values, password: str) -> str:
+    def _password(self, connection: Connection, name: str, password: str) -> str:
         """The password the role has, as far as its digest lets one tell."""
-        if not found["login"] or not self.config["superuser"]:
-            return password
         (superuser,) = _row(
             connection, "SELECT rolsuper FROM pg_roles WHERE rolname = CURRENT_USER"
         )
@@ -292,11 +317,11 @@ class Role(_PostgresResource):
         (digest,) = _row(
             connection,
             "SELECT COALESCE(passwd, '') FROM pg_shadow WHERE usename = %s",
-            found["name"],
+            name,
         )
         if password.startswith(("md5", "SCRAM-SHA-256")):
             return str(digest)
-        md5 = hashlib.md5((password + found["name"]).encode(), usedforsecurity=False).hexdigest()
+        md5 = hashlib.md5((password + name).encode(), usedforsecurity=False).hexdigest()
         # What a SCRAM digest was made of is not looked into.
         same = digest == f"md5{md5}" or digest.startswith("SCRAM-SHA-256")
         return password if same else str(digest)
@@ -320,6 +345,13 @@ class Database(_PostgresResource):
         "alterObjectOwnership": Boolean(default=False),
     }
 
+    # Property -> option of CREATE and ALTER DATABASE.
+    _OPTIONS: ClassVar[Mapping[str, LiteralString]] = {
+        "allowConnections": "ALLOW_CONNECTIONS",
+        "connectionLimit": "CONNECTION LIMIT",
+        "isTemplate": "IS_TEMPLATE",
+    }
+
     @override
     def create(self, planned: Values) -> tuple[str, Values]:
         name = planned["name"]
@@ -334,84 +366,57 @@ class Database(_PostgresResource):
                 _option("LC_COLLATE", planned.get("lcCollate"), Literal),
                 _option("LC_CTYPE", planned.get("lcCtype"), Literal),
                 _option("TABLESPACE", planned.get("tablespaceName"), Identifier),
-                SQL("ALLOW_CONNECTIONS {}").format(Literal(planned["allowConnections"])),
-                SQL("CONNECTION LIMIT {}").format(Literal(planned["connectionLimit"])),
-                SQL("IS_TEMPLATE {}").format(Literal(planned.get("isTemplate", False))),
+                *(
+                    SQL("{} {}").format(SQL(option), Literal(planned.get(prop, False)))
+                    for prop, option in self._OPTIONS.items()
+                ),
             ]
-            connection.execute(
-                SQL("CREATE DATABASE {} {}").format(Identifier(name), SQL(" ").join(options))
-            )
-            return name, self._found(connection, name, planned)
-
-    @override
-    def read(self, resource_id: str, state: Values) -> tuple[str, Values] | None:
-        with self.autocommit(f"reading database {resource_id}") as connection:
-            if not _exists(connection, "pg_database", "datname", resource_id):
-                return None
-            return resource_id, self._found(connection, resource_id, state)
+            _run(connection, "CREATE DATABASE {} {}", name, SQL(" ").join(options))
+            return name, self.found(connection, planned)
 
     @override
     def update(self, resource_id: str, old: Values, planned: Values) -> Values:
         name, owner = planned["name"], planned["owner"]
-        database = Identifier(name)
         changed = {key for key in planned if planned[key] != old.get(key)}
-        with self.autocommit(f"updating database {name}") as connection:
-            if "name" in changed:
-                connection.execute(
-                    SQL("ALTER DATABASE {} RENAME TO {}").format(Identifier(old["name"]), database)
-                )
-        if planned["alterObjectOwnership"] and "owner" in changed:
-            with self.connection(f"reassigning objects in database {name}", name) as connection:
-                with _roles_granted(connection, [old["owner"], owner]):
-                    connection.execute(
-                        SQL("REASSIGN OWNED BY {} TO {}").format(
-                            Identifier(old["owner"]), Identifier(owner)
-                        )
-                    )
+        if "name" in changed:
+            with self.autocommit(f"renaming database {old['name']}") as connection:
+                _run(connection, "ALTER DATABASE {} RENAME TO {}", old["name"], name)
+        if "owner" in changed and planned["alterObjectOwnership"]:
+            with (
+                self.connection(f"reassigning objects in database {name}", name) as connection,
+                _roles_granted(connection, [old["owner"], owner]),
+            ):
+                _run(connection, "REASSIGN OWNED BY {} TO {}", old["owner"], owner)
         with self.autocommit(f"updating database {name}") as connection:
             if "owner" in changed:
                 with self._owner_granted(connection, owner):
-                    connection.execute(
-                        SQL("ALTER DATABASE {} OWNER TO {}").format(database, Identifier(owner))
-                    )
+                    _run(connection, "ALTER DATABASE {} OWNER TO {}", name, owner)
             if "tablespaceName" in changed:
-                connection.execute(
-                    SQL("ALTER DATABASE {} SET TABLESPACE {}").format(
-                        database, Identifier(planned["tablespaceName"])
-                    )
-                )
-            for prop, option in (
-                ("connectionLimit", "CONNECTION LIMIT"),
-                ("allowConnections", "ALLOW_CONNECTIONS"),
-                ("isTemplate", "IS_TEMPLATE"),
-            ):
+                tablespace = planned["tablespaceName"]
+                _run(connection, "ALTER DATABASE {} SET TABLESPACE {}", name, tablespace)
+            for prop, option in self._OPTIONS.items():
                 if prop in changed:
-                    connection.execute(
-                        SQL("ALTER DATABASE {} {} {}").format(
-                            database, SQL(option), Literal(planned[prop])
-                        )
-                    )
-            return self._found(connection, name, planned)
+                    value = Literal(planned[prop])
+                    _run(connection, "ALTER DATABASE {} {} {}", name, SQL(option), value)
+            return self.found(connection, planned)
 
     @override
     def delete(self, resource_id: str, state: Values) -> None:
-        name = Identifier(resource_id)
+        name = state["name"]
         with (
-            self.autocommit(f"deleting database {resource_id}") as connection,
+            self.autocommit(f"deleting database {name}") as connection,
             self._owner_granted(connection, state.get("owner")),
         ):
             if state.get("isTemplate"):
-                connection.execute(SQL("ALTER DATABASE {} IS_TEMPLATE false").format(name))
-            connection.execute(SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+                _run(connection, "ALTER DATABASE {} IS_TEMPLATE false", name)
+            _run(connection, "ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = %s AND pid <> pg_backend_pid()",
-                [resource_id],
+                [name],
             )
             force = connection.info.server_version >= _FORCE_DROP_SINCE
-            connection.execute(
-                SQL("DROP DATABASE {} {}").format(name, SQL("WITH (FORCE)" if force else ""))
-            )
+            _run(connection, "DROP DATABASE {} {}", name, SQL("WITH (FORCE)" if force else ""))
 
     @contextmanager
     def _owner_granted(self, connection: Connection, owner: str | None) -> Iterator[None]:
@@ -422,8 +427,10 @@ class Database(_PostgresResource):
         if not owner:
             yield
             return
-        lock = "(SELECT oid::bigint FROM pg_roles WHERE rolname = %s)"
-        connection.execute(SQL("SELECT pg_advisory_lock({})").format(SQL(lock)), [self.username])
+        connection.execute(
+            "SELECT pg_advisory_lock(oid::bigint) FROM pg_roles WHERE rolname = %s",
+            [self.username],
+        )
         granted = _grant_membership(connection, owner, self.username)
         try:
             yield
@@ -431,16 +438,17 @@ class Database(_PostgresResource):
             if granted:
                 _revoke_membership(connection, owner, self.username)
 
-    @staticmethod
-    def _found(connection: Connection, name: str, state: Values) -> Values:
-        row = _row(
-            connection,
+    @override
+    def find(self, connection: Connection, state: Values) -> Values | None:
+        row = connection.execute(
             "SELECT pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.datcollate, "
             "d.datctype, t.spcname, d.datconnlimit, d.datallowconn, d.datistemplate "
             "FROM pg_database d JOIN pg_tablespace t ON d.dattablespace = t.oid "
             "WHERE d.datname = %s",
-            name,
-        )
+            [state["name"]],
+        ).fetchone()
+        if row is None:
+            return None
         columns = (
             "owner",
             "encoding",
@@ -452,7 +460,7 @@ class Database(_PostgresResource):
             "isTemplate",
         )
         template = state.get("template") or "template0"
-        return state | {"name": name, "template": template} | dict(zip(columns, row, strict=True))
+        return state | {"template": template} | dict(zip(columns, row, strict=True))
 
 
 class Schema(_PostgresResource):
@@ -472,45 +480,26 @@ class Schema(_PostgresResource):
         name, owner = planned["name"], planned.get("owner")
         database = planned.setdefault("database", self.config["database"])
         with self.connection(f"creating schema {name}", database) as connection:
-            (database_owner,) = _row(
-                connection,
-                "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()",
-            )
+            database_owner = _database_owner(connection)
             with _roles_granted(connection, {database_owner, owner or database_owner}):
                 if not _exists(connection, "pg_namespace", "nspname", name):
-                    query = SQL("CREATE SCHEMA {} {} {}").format(
-                        SQL("IF NOT EXISTS" if planned["ifNotExists"] else ""),
-                        Identifier(name),
-                        SQL("AUTHORIZATION {}").format(Identifier(owner)) if owner else SQL(""),
-                    )
-                    connection.execute(query)
+                    authorization = _option("AUTHORIZATION", owner, Identifier)
+                    _run(connection, "CREATE SCHEMA {} {}", name, authorization)
+                elif not planned["ifNotExists"]:
+                    raise ProviderError(f"error creating schema {name}: it exists already")
                 elif owner:
-                    self._set_owner(connection, name, owner)
-            return f"{database}.{name}", self._found(connection, planned)
-
-    @override
-    def read(self, resource_id: str, state: Values) -> tuple[str, Values] | None:
-        with self.connection(f"reading schema {state['name']}") as connection:
-            if not _exists(connection, "pg_database", "datname", state["database"]):
-                return None
-        with self.connection(f"reading schema {state['name']}", state["database"]) as connection:
-            if not _exists(connection, "pg_namespace", "nspname", state["name"]):
-                return None
-            return resource_id, self._found(connection, state)
+                    _run(connection, "ALTER SCHEMA {} OWNER TO {}", name, owner)
+            return f"{database}.{name}", self.found(connection, planned)
 
     @override
     def update(self, resource_id: str, old: Values, planned: Values) -> Values:
         name = planned["name"]
         with self.connection(f"updating schema {name}", planned["database"]) as connection:
             if name != old["name"]:
-                connection.execute(
-                    SQL("ALTER SCHEMA {} RENAME TO {}").format(
-                        Identifier(old["name"]), Identifier(name)
-                    )
-                )
+                _run(connection, "ALTER SCHEMA {} RENAME TO {}", old["name"], name)
             if planned["owner"] != old["owner"]:
-                self._set_owner(connection, name, planned["owner"])
-            return self._found(connection, planned)
+                _run(connection, "ALTER SCHEMA {} OWNER TO {}", name, planned["owner"])
+            return self.found(connection, planned)
 
     @override
     def delete(self, resource_id: str, state: Values) -> None:
@@ -520,22 +509,15 @@ class Schema(_PostgresResource):
                 return
             with _roles_granted(connection, [state["owner"]]):
                 mode = SQL("CASCADE" if state.get("dropCascade") else "RESTRICT")
-                connection.execute(SQL("DROP SCHEMA {} {}").format(Identifier(name), mode))
+                _run(connection, "DROP SCHEMA {} {}", name, mode)
 
-    @staticmethod
-    def _set_owner(connection: Connection, name: str, owner: str) -> None:
-        connection.execute(
-            SQL("ALTER SCHEMA {} OWNER TO {}").format(Identifier(name), Identifier(owner))
-        )
-
-    @staticmethod
-    def _found(connection: Connection, state: Values) -> Values:
-        (owner,) = _row(
-            connection,
+    @override
+    def find(self, connection: Connection, state: Values) -> Values | None:
+        row = connection.execute(
             "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = %s",
-            state["name"],
-        )
-        return state | {"owner": owner}
+            [state["name"]],
+        ).fetchone()
+        return None if row is None else state | {"owner": row[0]}
 
 
 class Extension(_PostgresResource):
@@ -561,60 +543,34 @@ class Extension(_PostgresResource):
                 _option("VERSION", planned.get("version"), Identifier),
                 SQL("CASCADE" if planned["createCascade"] else ""),
             ]
-            connection.execute(
-                SQL("CREATE EXTENSION IF NOT EXISTS {} {}").format(
-                    Identifier(name), SQL(" ").join(options)
-                )
-            )
-            return f"{database}.{name}", self._found(connection, planned)
-
-    @override
-    def read(self, resource_id: str, state: Values) -> tuple[str, Values] | None:
-        name, database = state["name"], state["database"]
-        with self.connection(f"reading extension {name}") as connection:
-            if not _exists(connection, "pg_database", "datname", database):
-                return None
-        with self.connection(f"reading extension {name}", database) as connection:
-            if not _exists(connection, "pg_extension", "extname", name):
-                return None
-            return resource_id, self._found(connection, state)
+            _run(connection, "CREATE EXTENSION IF NOT EXISTS {} {}", name, SQL(" ").join(options))
+            return f"{database}.{name}", self.found(connection, planned)
 
     @override
     def update(self, resource_id: str, old: Values, planned: Values) -> Values:
-        name = Identifier(planned["name"])
-        with self.connection(
-            f"updating extension {planned['name']}", planned["database"]
-        ) as connection:
+        name = planned["name"]
+        with self.connection(f"updating extension {name}", planned["database"]) as connection:
             if planned["schema"] != old["schema"]:
-                connection.execute(
-                    SQL("ALTER EXTENSION {} SET SCHEMA {}").format(
-                        name, Identifier(planned["schema"])
-                    )
-                )
+                _run(connection, "ALTER EXTENSION {} SET SCHEMA {}", name, planned["schema"])
             if planned["version"] != old["version"]:
-                connection.execute(
-                    SQL("ALTER EXTENSION {} UPDATE TO {}").format(
-                        name, Identifier(planned["version"])
-                    )
-                )
-            return self._found(connection, planned)
+                _run(connection, "ALTER EXTENSION {} UPDATE TO {}", name, planned["version"])
+            return self.found(connection, planned)
 
     @override
     def delete(self, resource_id: str, state: Values) -> None:
         name = state["name"]
         with self.connection(f"deleting extension {name}", state["database"]) as connection:
             mode = SQL("CASCADE" if state.get("dropCascade") else "RESTRICT")
-            connection.execute(SQL("DROP EXTENSION {} {}").format(Identifier(name), mode))
+            _run(connection, "DROP EXTENSION {} {}", name, mode)
 
-    @staticmethod
-    def _found(connection: Connection, state: Values) -> Values:
-        schema, version = _row(
-            connection,
+    @override
+    def find(self, connection: Connection, state: Values) -> Values | None:
+        row = connection.execute(
             "SELECT n.nspname, e.extversion FROM pg_extension e "
             "JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = %s",
-            state["name"],
-        )
-        return state | {"schema": schema, "version": version}
+            [state["name"]],
+        ).fetchone()
+        return None if row is None else state | {"schema": row[0], "version": row[1]}
 
 
 class Grant(_PostgresResource):
@@ -652,17 +608,6 @@ class Grant(_PostgresResource):
         return "_".join(parts + sorted(planned.get("objects", []))), outputs
 
     @override
-    def read(self, resource_id: str, state: Values) -> tuple[str, Values] | None:
-        action = f"reading privileges of {state['role']}"
-        with self.connection(action) as connection:
-            if not _exists(connection, "pg_database", "datname", state["database"]):
-                return None
-        with self.connection(action, state["database"]) as connection:
-            if not _role_and_schema_exist(connection, state):
-                return None
-            return resource_id, self._found(connection, state)
-
-    @override
     def update(self, resource_id: str, old: Values, planned: Values) -> Values:
         return self._apply(old, planned)
 
@@ -682,16 +627,16 @@ class Grant(_PostgresResource):
             _check_privileges(connection, planned)
             connection.execute(self._revoke(old))
             if planned["privileges"]:
-                connection.execute(
-                    SQL("GRANT {} ON {} TO {} {}").format(
-                        _keywords(planned["privileges"]),
-                        self._target(planned),
-                        Identifier(planned["role"]),
-                        SQL("WITH GRANT OPTION" if planned["withGrantOption"] else ""),
-                    )
+                _run(
+                    connection,
+                    "GRANT {} ON {} TO {} {}",
+                    _keywords(planned["privileges"]),
+                    self._target(planned),
+                    planned["role"],
+                    SQL("WITH GRANT OPTION" if planned["withGrantOption"] else ""),
                 )
         with self.connection("reading privileges", planned["database"]) as connection:
-            return self._found(connection, planned)
+            return self.found(connection, planned)
 
     @contextmanager
     def _locked(self, state: Values, doing: str) -> Iterator[Connection]:
@@ -708,7 +653,7 @@ class Grant(_PostgresResource):
                 yield connection
 
     @classmethod
-    def _revoke(cls, state: Values) -> Composable:
+    def _revoke(cls, state: Values) -> Composed:
         # Named objects lose the privileges that are known, so that grants on columns survive.
         named = state.get("objects") and state["privileges"]
         return SQL("REVOKE {} ON {} FROM {}").format(
@@ -730,9 +675,10 @@ class Grant(_PostgresResource):
             return SQL("{} {}").format(SQL(keyword), names)
         return SQL("ALL {}S IN SCHEMA {}").format(SQL(keyword), Identifier(schema))
 
-    @staticmethod
-    def _found(connection: Connection, state: Values) -> Values:
-        """The state with the privileges of the first object that has others than wanted."""
+    @override
+    def find(self, connection: Connection, state: Values) -> Values | None:
+        if not _role_and_schema_exist(connection, state):
+            return None
         object_type = state["objectType"]
         grantee = _role_oid(connection, state["role"])
         rows: Iterable[tuple[str, list[str] | None]]
@@ -765,10 +711,11 @@ class Grant(_PostgresResource):
                 "WHERE n.nspname = %s AND c.relkind = %s",
                 [grantee, state["schema"], _CATALOG_TYPES[object_type]],
             )
-        wanted_objects = state.get("objects")
+        objects = state.get("objects")
         for name, granted in rows:
-            if wanted_objects and name not in wanted_objects:
+            if objects and name not in objects:
                 continue
+            # One object with other privileges than wanted is enough to plan an update.
             if not _same_privileges(connection, granted or [], state):
                 return state | {"privileges": sorted(granted or [])}
         return state
@@ -799,18 +746,6 @@ class DefaultPrivileges(_PostgresResource):
         return resource_id, self._apply(planned)
 
     @override
-    def read(self, resource_id: str, state: Values) -> tuple[str, Values] | None:
-        action = f"reading default privileges of {state['role']}"
-        with self.connection(action) as connection:
-            if not _exists(connection, "pg_database", "datname", state["database"]):
-                return None
-        with self.connection(action, state["database"]) as connection:
-            if not _role_and_schema_exist(connection, state):
-                return None
-            found = self._found(connection, state)
-            return None if found is None else (resource_id, found)
-
-    @override
     def update(self, resource_id: str, old: Values, planned: Values) -> Values:
         return self._apply(planned)
 
@@ -831,8 +766,8 @@ class DefaultPrivileges(_PostgresResource):
                 grant = SQL("GRANT {}").format(_keywords(planned["privileges"]))
                 query = self._alter(planned, grant, SQL("TO"))
                 option = SQL("WITH GRANT OPTION" if planned["withGrantOption"] else "")
-                connection.execute(SQL("{} {}").format(query, option))
-            found = self._found(connection, planned)
+                _run(connection, "{} {}", query, option)
+            found = self.find(connection, planned)
         if found is None:
             raise ProviderError(
                 f"the default privileges of {planned['role']} on what {planned['owner']} creates "
@@ -849,7 +784,7 @@ class DefaultPrivileges(_PostgresResource):
                 yield connection
 
     @staticmethod
-    def _alter(state: Values, action: Composable, preposition: Composable) -> Composable:
+    def _alter(state: Values, action: Composable, preposition: Composable) -> Composed:
         schema = state.get("schema")
         return SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} {} {} ON {}S {} {}").format(
             Identifier(state["owner"]),
@@ -860,8 +795,10 @@ class DefaultPrivileges(_PostgresResource):
             Identifier(state["role"]),
         )
 
-    @staticmethod
-    def _found(connection: Connection, state: Values) -> Values | None:
+    @override
+    def find(self, connection: Connection, state: Values) -> Values | None:
+        if not _role_and_schema_exist(connection, state):
+            return None
         (granted,) = _row(
             connection,
             "SELECT array_agg(a.privilege_type) FROM pg_default_acl d, aclexplode(d.defaclacl) a "
@@ -894,37 +831,36 @@ class GrantRole(_PostgresResource):
     def create(self, planned: Values) -> tuple[str, Values]:
         role, granted = planned["role"], planned["grantRole"]
         with self.connection(f"granting role {granted} to {role}") as connection:
-            connection.execute(self._revoke(planned))
-            connection.execute(
-                SQL("GRANT {} TO {} {}").format(
-                    Identifier(granted),
-                    Identifier(role),
-                    SQL("WITH ADMIN OPTION" if planned["withAdminOption"] else ""),
-                )
+            _run(connection, "REVOKE {} FROM {}", granted, role)
+            _run(
+                connection,
+                "GRANT {} TO {} {}",
+                granted,
+                role,
+                SQL("WITH ADMIN OPTION" if planned["withAdminOption"] else ""),
             )
         admin = str(planned["withAdminOption"]).lower()
         return f"{role}_{granted}_{admin}", planned
 
     @override
-    def read(self, resource_id: str, state: Values) -> tuple[str, Values] | None:
-        with self.connection(f"reading members of role {state['grantRole']}") as connection:
-            row = connection.execute(
-                "SELECT admin_option FROM pg_auth_members "
-                "WHERE pg_get_userbyid(member) = %s AND pg_get_userbyid(roleid) = %s",
-                [state["role"], state["grantRole"]],
-            ).fetchone()
-        return None if row is None else (resource_id, state | {"withAdminOption": row[0]})
-
-    @override
     def delete(self, resource_id: str, state: Values) -> None:
         with self.connection(f"revoking role {state['grantRole']}") as connection:
-            connection.execute(self._revoke(state))
+            _run(connection, "REVOKE {} FROM {}", state["grantRole"], state["role"])
 
-    @staticmethod
-    def _revoke(state: Values) -> Composable:
-        return SQL("REVOKE {} FROM {}").format(
-            Identifier(state["grantRole"]), Identifier(state["role"])
-        )
+    @override
+    def find(self, connection: Connection, state: Values) -> Values | None:
+        row = connection.execute(
+            "SELECT admin_option FROM pg_auth_members "
+            "WHERE pg_get_userbyid(member) = %s AND pg_get_userbyid(roleid) = %s",
+            [state["role"], state["grantRole"]],
+        ).fetchone()
+        return None if row is None else state | {"withAdminOption": row[0]}
+
+
+@cache
+def _slots(limit: int) -> AbstractContextManager[object]:
+    """What at most `limit` operations can hold at a time, any number where it is not positive."""
+    return BoundedSemaphore(limit) if limit > 0 else nullcontext()
 
 
 @contextmanager
@@ -940,6 +876,12 @@ def _one_line(error: psycopg.Error) -> str:
     if error.diag.message_primary:
         return f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"
     return str(error).splitlines()[0]
+
+
+def _run(connection: Connection, command: LiteralString, *parts: str | Composable) -> None:
+    """Execute a command; the texts among its parts are identifiers."""
+    quoted = [Identifier(part) if isinstance(part, str) else part for part in parts]
+    connection.execute(SQL(command).format(*quoted))
 
 
 def _row(connection: Connection, query: Any, *parameters: Any) -> TupleRow:
@@ -1000,7 +942,7 @@ def _grant_membership(connection: Connection, role: str, member: str) -> bool:
     """Make a role a member of another; False where it is already."""
     if role == member or _is_member(connection, role, member):
         return False
-    connection.execute(SQL("GRANT {} TO {}").format(Identifier(role), Identifier(member)))
+    _run(connection, "GRANT {} TO {}", role, member)
     return True
 
 
@@ -1008,7 +950,7 @@ def _revoke_membership(connection: Connection, role: str, member: str) -> bool:
     """End a membership; False where there is none."""
     if role == member or not _is_member(connection, role, member):
         return False
-    connection.execute(SQL("REVOKE {} FROM {}").format(Identifier(role), Identifier(member)))
+    _run(connection, "REVOKE {} FROM {}", role, member)
     return True
 
 
@@ -1039,6 +981,12 @@ def _roles_granted(connection: Connection, roles: Iterable[str]) -> Iterator[Non
             _grant_membership(connection, user, role)
 
 
+def _database_owner(connection: Connection) -> str:
+    """The owner of the database that is connected to."""
+    query = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+    return str(_row(connection, query)[0])
+
+
 def _owners(connection: Connection, state: Values) -> list[str]:
     """The roles that own what a grant is about."""
     if state["objectType"] == "database":
@@ -1051,11 +999,7 @@ def _owners(connection: Connection, state: Values) -> list[str]:
     owners = {row[0] for row in rows}
     if "pg_database_owner" in owners:
         owners.remove("pg_database_owner")
-        (owner,) = _row(
-            connection,
-            "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()",
-        )
-        owners.add(owner)
+        owners.add(_database_owner(connection))
     return sorted(owners)
 
 
@@ -1097,14 +1041,14 @@ def _same_privileges(connection: Connection, granted: Sequence[str], state: Valu
 
 
 def _keywords(privileges: Sequence[str]) -> Composable:
-    return SQL(", ").join(SQL(privilege) for privilege in privileges)  # type: ignore[arg-type]
+    return SQL(", ").join(SQL(privilege) for privilege in privileges)
 
 
 def _qualified(schema: str, name: str) -> Composable:
     """An object with its schema; a function may have its argument types in parentheses."""
     base, parenthesis, arguments = name.partition("(")
     qualified = Identifier(schema, base)
-    return SQL("{}{}").format(qualified, SQL(parenthesis + arguments))  # type: ignore[arg-type]
+    return SQL("{}{}").format(qualified, SQL(parenthesis + arguments))
 
 
 def _option(keyword: str, value: str | None, quote: Any) -> Composable:
@@ -1112,7 +1056,7 @@ def _option(keyword: str, value: str | None, quote: Any) -> Composable:
     if not value:
         return SQL("")
     quoted = SQL("DEFAULT") if value.upper() == "DEFAULT" else quote(value)
-    return SQL("{} {}").format(SQL(keyword), quoted)  # type: ignore[arg-type]
+    return SQL("{} {}").format(SQL(keyword), quoted)
 
 
 PROVIDER = Provider(

@@ -193,9 +193,9 @@ def _check_value(
 ) -> Any:
     if value == UNKNOWN:
         return value
-    expected = _PYTHON_TYPES[prop.kind]
+    expected: Any = _PYTHON_TYPES[prop.kind]
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
-        reason = f"{path!r} must be of type {prop.kind.value}, got {value!r}"
+        reason = f"{path!r} must be of type {prop.kind.value}, got {type(value).__name__}"
         failures.append(Failure(path, reason))
         return value
     if prop.kind is Kind.OBJECT:

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from threading import Event
@@ -21,11 +21,11 @@ import grpc
 from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
-from pulumi.runtime.rpc import is_rpc_secret, unwrap_rpc_secret, wrap_rpc_secret
+from pulumi.runtime.rpc import UNKNOWN, is_rpc_secret, unwrap_rpc_secret, wrap_rpc_secret
 from typing_extensions import override
 
 from offline.plugins import schema
-from offline.plugins.schema import ChangeKind, Kind, Table, Values
+from offline.plugins.schema import Change, ChangeKind, Kind, Table, Values
 
 _MAX_MESSAGE_BYTES = 400 * 1024 * 1024
 _MAX_OPERATIONS = 64
@@ -133,7 +133,7 @@ class Resource(ABC):
 
     @abstractmethod
     def delete(self, resource_id: str, state: Values) -> None:
-        """Delete the resource; one that is gone is no error.
+        """Delete the resource.
 
         Args:
             resource_id: its ID.
@@ -209,25 +209,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     @override
     def DiffConfig(self, request: Any, context: Any) -> provider_pb2.DiffResponse:
         olds, news = _unmarshal(request.old_inputs), _unmarshal(request.news)
-        changed = sorted(k for k in olds.keys() | news.keys() if olds.get(k) != news.get(k))
-        return provider_pb2.DiffResponse(
-            changes=_changes(changed),
-            diffs=changed,
-            detailedDiff={
-                name: provider_pb2.PropertyDiff(
-                    kind=_DIFF_KINDS[
-                        ChangeKind.ADD
-                        if name not in olds
-                        else ChangeKind.DELETE
-                        if name not in news
-                        else ChangeKind.UPDATE
-                    ],
-                    inputDiff=True,
-                )
-                for name in changed
-            },
-            hasDetailedDiff=True,
-        )
+        changes = schema.diff(self._config_table, self._decode(olds), self._decode(news))
+        return _diff_response(changes)
 
     @override
     def Configure(self, request: Any, context: Any) -> provider_pb2.ConfigureResponse:
@@ -260,28 +243,20 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         resource = self._type(request, context)
         olds, news = _unmarshal(request.olds), _unmarshal(request.news)
         changes = schema.diff(resource.table, olds, resource.plan(olds, news))
-        replaces = sorted({_top_level(path) for path, c in changes.items() if c.replaces})
+        response = _diff_response(changes)
+        response.stables[:] = sorted(
+            name
+            for name, prop in resource.table.items()
+            if prop.replaces and name not in response.replaces
+        )
         named_by_user = any(
             prop.autonamed and name in news and name not in news.get(schema.DEFAULTS, [name])
             for name, prop in resource.table.items()
         )
-        return provider_pb2.DiffResponse(
-            changes=_changes(changes),
-            replaces=replaces,
-            stables=sorted(
-                k for k, p in resource.table.items() if p.replaces and k not in replaces
-            ),
-            deleteBeforeReplace=bool(replaces)
-            and (resource.delete_before_replace or named_by_user),
-            diffs=sorted({_top_level(path) for path in changes}),
-            detailedDiff={
-                path: provider_pb2.PropertyDiff(
-                    kind=(_REPLACE_KINDS if change.replaces else _DIFF_KINDS)[change.kind]
-                )
-                for path, change in changes.items()
-            },
-            hasDetailedDiff=True,
+        response.deleteBeforeReplace = bool(response.replaces) and (
+            resource.delete_before_replace or named_by_user
         )
+        return response
 
     @override
     def Create(self, request: Any, context: Any) -> provider_pb2.CreateResponse:
@@ -342,22 +317,24 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def _decode(self, config: Values) -> Values:
         """Provider configuration with its types; Pulumi hands it over as JSON texts."""
-        return {
-            name: json.loads(value)
-            if isinstance(value, str)
-            and value != schema.UNKNOWN
-            and name in self._config_table
-            and self._config_table[name].kind is not Kind.STRING
-            else value
-            for name, value in config.items()
-        }
+        decoded = dict(config)
+        for name, prop in self._config_table.items():
+            value = config.get(name)
+            if prop.kind is not Kind.STRING and isinstance(value, str) and value != UNKNOWN:
+                # What is no JSON is refused as a text by the check.
+                with suppress(ValueError):
+                    decoded[name] = json.loads(value)
+        return decoded
 
 
-def serve(provider: Provider) -> None:
-    """Serve a package until the engine ends the process; the port goes to the standard output.
+def start(provider: Provider) -> tuple[grpc.Server, int]:
+    """Start to serve a package on a free loopback port.
 
     Args:
         provider: the package.
+
+    Returns:
+        The server and its port.
     """
     server = grpc.server(
         ThreadPoolExecutor(_MAX_OPERATIONS),
@@ -369,6 +346,16 @@ def serve(provider: Provider) -> None:
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
+    return server, port
+
+
+def serve(provider: Provider) -> None:
+    """Serve a package until the engine ends the process; the port goes to the standard output.
+
+    Args:
+        provider: the package.
+    """
+    server, port = start(provider)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     # The engine ends a driver with an interrupt.
@@ -427,9 +414,21 @@ def _marshal(table: Table, values: Values) -> struct_pb2.Struct:
     return struct
 
 
-def _changes(changes: Collection[str]) -> provider_pb2.DiffResponse.DiffChanges.ValueType:
+def _diff_response(changes: Mapping[str, Change]) -> provider_pb2.DiffResponse:
+    """The changes by property path in the words of the protocol."""
     response = provider_pb2.DiffResponse
-    return response.DIFF_SOME if changes else response.DIFF_NONE
+    return response(
+        changes=response.DIFF_SOME if changes else response.DIFF_NONE,
+        diffs=sorted({_top_level(path) for path in changes}),
+        replaces=sorted({_top_level(path) for path, change in changes.items() if change.replaces}),
+        detailedDiff={
+            path: provider_pb2.PropertyDiff(
+                kind=(_REPLACE_KINDS if change.replaces else _DIFF_KINDS)[change.kind]
+            )
+            for path, change in changes.items()
+        },
+        hasDetailedDiff=True,
+    )
 
 
 def _top_level(path: str) -> str:
