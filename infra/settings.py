@@ -19,14 +19,12 @@ _SYSTEM_DATABASES = frozenset({"postgres", "template0", "template1"})
 _SYSTEM_ROLES = frozenset({"postgres", "public", "none", "current_user", "session_user", "user"})
 _HOST_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.IGNORECASE)
 # https://docs.docker.com/reference/cli/docker/image/tag/: [host[:port]/]path[:tag][@digest].
+_PATH_PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 _IMAGE = re.compile(
-    r"(?P<name>[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[0-9]+)?"
-    r"(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*)"
+    rf"(?:{_PATH_PART}(?::[0-9]+)?/)?{_PATH_PART}(?:/{_PATH_PART})*"
     r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
-_REGISTRY = re.compile(
-    r"[a-z0-9]+(?:[.-]+[a-z0-9]+)*(?::[0-9]{1,5})?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
-)
+_REGISTRY = re.compile(rf"{_PATH_PART}(?::[0-9]{{1,5}})?(?:/{_PATH_PART})*")
 
 
 class SettingsError(pulumi.RunError):
