@@ -34,6 +34,7 @@ initialise() {
             'You must specify POSTGRES_PASSWORD to a non-empty value for the superuser.'
     fi
     [ -z "$POSTGRES_INITDB_WALDIR" ] || die 'Error: POSTGRES_INITDB_WALDIR is not supported here.'
+    ls /docker-entrypoint-initdb.d >/dev/null # says so and ends where the folder may not be read
 
     # Everything happens in a folder inside the data directory and moves up when it is done,
     # PG_VERSION last, so that an interrupted initialisation begins anew.
