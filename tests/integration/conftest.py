@@ -91,7 +91,7 @@ def postgres(docker_client: docker.DockerClient) -> Iterator[PostgresServer]:
         _postgres_image(docker_client),
         detach=True,
         environment={"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": password},
-        ports={"5432/tcp": ("127.0.0.1", None)},
+        ports={"5432/tcp": ("127.0.0.1", 0)},
     )
     try:
         container.reload()

@@ -178,12 +178,13 @@ def _failures(token: str, inputs: Values) -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         kept = None
-        for key, value in error.trailing_metadata() or ():
+        call: Any = error
+        for key, value in call.trailing_metadata() or ():
             if key == "grpc-status-details-bin":
                 detail = provider_pb2.ErrorResourceInitFailed()
                 status_pb2.Status.FromString(value).details[0].Unpack(detail)
                 kept = _deployed(token, detail.id, inputs, detail.properties)
-        raise OperationError(error.details(), kept) from error
+        raise OperationError(call.details(), kept) from error
 
 
 def _urn(token: str) -> str:

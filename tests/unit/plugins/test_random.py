@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import bcrypt
 import pytest
+from pulumi.runtime.rpc import UNKNOWN
 
 from offline.plugins.random import PROVIDER, RandomId, RandomPassword
-from offline.plugins.schema import UNKNOWN
 from tests.unit.plugins.driver import CheckError, Driver, OperationError, driver
 
 PASSWORD, ID = RandomPassword.token, RandomId.token

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pulumi.runtime.rpc import UNKNOWN
 
 from offline.plugins.schema import (
-    UNKNOWN,
     Boolean,
     Integer,
     List,

@@ -14,10 +14,9 @@ import pytest
 from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
-from pulumi.runtime.rpc import is_rpc_secret, wrap_rpc_secret
+from pulumi.runtime.rpc import UNKNOWN, is_rpc_secret, wrap_rpc_secret
 
 from offline.plugins import docker, postgresql, random
-from offline.plugins.schema import UNKNOWN
 from offline.plugins.server import Provider
 from tests.unit.plugins.driver import CheckError, Deployed, OperationError, driver
 
@@ -60,7 +59,8 @@ def test_unsupported_resources_are_refused_by_name(provider: Provider, token: st
 def test_functions_are_refused_by_name() -> None:
     with driver(docker.PROVIDER) as started, pytest.raises(grpc.RpcError) as refused:
         started.stub.Invoke(provider_pb2.InvokeRequest(tok="docker:index/getNetwork:getNetwork"))
-    assert "getNetwork is not supported offline" in refused.value.details()
+    reason = "function docker:index/getNetwork:getNetwork is not supported offline"
+    assert refused.value.details() == reason
 
 
 def test_imports_are_refused() -> None:

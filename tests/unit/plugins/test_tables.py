@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from pulumi._types import input_type_py_to_pulumi_names
+from pulumi.runtime.rpc import UNKNOWN
 
 from offline.plugins import docker, postgresql, random
-from offline.plugins.schema import UNKNOWN, Table, Values, known
+from offline.plugins.schema import Table, Values, known
 from offline.plugins.server import Resource
 from tests.unit.plugins.driver import Deployed, Driver, driver
 
