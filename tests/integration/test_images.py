@@ -263,14 +263,14 @@ def pgadmin(
     server = {
         "Name": "warehouse",
         "Group": "Servers",
-        "Host": database.name,
+        "Host": database.short_id,
         "Port": 5432,
         "MaintenanceDB": "postgres",
         "Username": "postgres",
         "ConnectionParameters": {"sslmode": "prefer", "passfile": "/.pgpass"},
     }
     folder.joinpath("servers.json").write_text(json.dumps({"Servers": {"1": server}}))
-    folder.joinpath("pgpass").write_text(f"{database.name}:5432:*:postgres:one\n")
+    folder.joinpath("pgpass").write_text(f"{database.short_id}:5432:*:postgres:one\n")
     container = run_for_module(
         PGADMIN,
         port=5050,
@@ -322,7 +322,7 @@ class TestPgadmin:
             (server,) = browser.get("/browser/server/nodes/1/").json()["result"]
             assert server["label"] == "warehouse"
             connected = browser.post(f"/browser/server/connect/1/{server['_id']}", json={})
-            assert connected.json()["info"] == "Server connected."
+            assert connected.json()["info"] == "Server connected.", connected.text
 
     @pytest.mark.parametrize(
         ("environment", "message"),
