@@ -5,6 +5,7 @@ program reads `pulumi.Config`. Every fault is collected, so that one run tells t
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,12 +18,14 @@ from email_validator import EmailNotValidError, validate_email
 IDENTIFIER_BYTES = 63
 _SYSTEM_DATABASES = frozenset({"postgres", "template0", "template1"})
 _SYSTEM_ROLES = frozenset({"postgres", "public", "none", "current_user", "session_user", "user"})
-_HOST_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.IGNORECASE)
+_HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+_PORT = re.compile(r"[1-9][0-9]{3,4}")
 # https://docs.docker.com/reference/cli/docker/image/tag/: [host[:port]/]path[:tag][@digest].
 _PATH_PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 _IMAGE = re.compile(
     rf"(?:{_PATH_PART}(?::[0-9]+)?/)?{_PATH_PART}(?:/{_PATH_PART})*"
-    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
 )
 _REGISTRY = re.compile(rf"{_PATH_PART}(?::[0-9]{{1,5}})?(?:/{_PATH_PART})*")
 
@@ -142,12 +145,12 @@ class _Reader:
     def text(self, key: str, example: object, check: Callable[[str], str | None]) -> str:
         value = self.value(key)
         if reason := check(value):
-            self._fault(key, f'"{value}"', reason, str(example))
+            self._fault(key, reason, str(example))
         return value
 
     def port(self, key: str, example: int) -> int:
         value = self.text(key, example, _port)
-        return int(value) if value.isdecimal() else 0
+        return 0 if _port(value) else int(value)
 
     def flag(self, key: str) -> bool:
         return self.text(key, "false", _flag) == "true"
@@ -165,9 +168,9 @@ class _Reader:
         if not value:
             return None
         if not pulumi.runtime.is_config_secret(self._config.full_key(key)):
-            self._fault(key, "[hidden]", "must be encrypted, but stands in plain text", "")
+            self._fault(key, "must be encrypted, but stands in plain text")
         if reason := check(value):
-            self._fault(key, "[secret]", reason, "")
+            self._fault(key, reason)
         return value
 
     def all_different(self, kind: str, keys: tuple[str, ...]) -> None:
@@ -177,7 +180,7 @@ class _Reader:
             value = self.value(key)
             if (owner := owners.setdefault(value, key)) != key:
                 reason = f"must be another {kind} than {owner}, which has the same value"
-                self._fault(key, f'"{value}"', reason, f"<another {kind}>")
+                self._fault(key, reason, f"<another {kind}>")
 
     def raise_faults(self) -> None:
         if self._faults:
@@ -185,11 +188,11 @@ class _Reader:
             head = f"{count} setting{'s are' if count > 1 else ' is'} wrong; nothing was changed."
             raise SettingsError("\n".join([head, *self._faults]))
 
-    def _fault(self, key: str, shown: str, reason: str, example: str) -> None:
+    def _fault(self, key: str, reason: str, example: str | None = None) -> None:
+        """Notes a fault and its mend; a key without an example is a secret."""
+        shown = f'"{self.value(key)}"' if example else "[secret]"
         mend = (
-            f"pulumi config set {key} {example}"
-            if example
-            else (f"pulumi config set --secret {key}")
+            f"pulumi config set {key} {example}" if example else f"pulumi config set --secret {key}"
         )
         fault = f"  {self._config.name}:{key} = {shown} {reason}.\n      {mend}"
         if fault not in self._faults:
@@ -197,7 +200,7 @@ class _Reader:
 
 
 def _port(value: str) -> str | None:
-    if value.isdecimal() and 1024 <= int(value) <= 65535:
+    if _PORT.fullmatch(value) and 1024 <= int(value) <= 65535:
         return None
     return "must be a port from 1024 to 65535"
 
@@ -215,12 +218,10 @@ def _ip_address(value: str) -> str | None:
 
 
 def _host_name(value: str) -> str | None:
-    if _ip_address(value) is None:
-        return None
     labels = value.split(".")
     if len(value) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in labels):
         return None
-    return "must be a host name (RFC 1123) or an IP address, without scheme and port"
+    return "must be a host name (RFC 1123) or an IPv4 address, without scheme and port"
 
 
 def _image(value: str) -> str | None:
@@ -291,17 +292,17 @@ def _email(value: str) -> str | None:
 
 
 def _source(value: str) -> str | None:
-    if re.match(r"[a-z][a-z0-9+.-]*://", value, re.IGNORECASE):
-        if re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
-            return None
-        return "must be an http or https URL, or a folder"
-    if not value:
-        return "must be an http or https URL, or a folder"
-    return None
+    # Of the folders that begin with a tilde, only those of the user's own home are found anywhere.
+    fits = r"https?://[^\s/]+(/\S*)?" if _is_url(value) else r"~(/.*)?|[^~].*"
+    return None if re.fullmatch(fits, value) else "must be an http or https URL, or a folder"
 
 
 def _folder(source: str) -> Path | None:
-    return None if "://" in source else Path(source).expanduser().absolute()
+    return None if _is_url(source) else Path(os.path.expanduser(source)).absolute()
+
+
+def _is_url(source: str) -> bool:
+    return "://" in source
 
 
 def _postgres_password(value: str) -> str | None:
@@ -313,10 +314,12 @@ def _kestra_password(value: str) -> str | None:
     strong = len(value) >= 8 and all(
         any(test(char) for char in value) for test in (str.isupper, str.islower, str.isdecimal)
     )
-    if strong and value.isprintable():
+    # Micronaut, which reads Kestra's configuration, replaces ${...} by a property.
+    if strong and value.isprintable() and "${" not in value:
         return None
     return (
-        "must have at least 8 characters with an upper-case letter, a lower-case letter and a digit"
+        "must have at least 8 characters with an upper-case letter, a lower-case letter and a "
+        "digit, and not ${"
     )
 
 

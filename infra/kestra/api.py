@@ -10,7 +10,7 @@ import httpx
 import tenacity
 
 # What a proxy answers in front of a server that does not answer yet.
-_NOT_READY = frozenset({502, 503, 504})
+_NOT_READY = frozenset({502, 503})
 # https://kestra.io/docs/migration-guide/0.23.0/tenant-migration-oss
 _FIRST_VERSION_WITH_TENANT = (0, 23)
 _TENANT = "main"
@@ -76,7 +76,8 @@ class KestraClient:
     @cached_property
     def _root(self) -> str:
         """Returns the path under which the API lies, which has a tenant since 0.23."""
-        version = str(self._request("GET", "/api/v1/configs").json().get("version", ""))
+        configs = _json_object(self._request("GET", "/api/v1/configs"))
+        version = str(configs.get("version", ""))
         numbers = re.match(r"(\d+)\.(\d+)", version)
         if not numbers:
             raise KestraError(f'{self._url} says "{version}" of its version: is it Kestra?')
@@ -112,7 +113,7 @@ class KestraClient:
         response = self._send_source("POST", f"{self._root}/flows/validate", source, repeat=True)
         constraints = [
             str(result["constraints"]).strip()
-            for result in response.json()
+            for result in _json(response)
             if result.get("constraints")
         ]
         return "\n".join(constraints) or None
@@ -138,7 +139,7 @@ class KestraClient:
 
     def get_logs(self, execution_id: str) -> list[dict[str, Any]]:
         """Returns the log of an execution, oldest line first."""
-        lines = self._request("GET", f"{self._root}/logs/{execution_id}").json()
+        lines = _json(self._request("GET", f"{self._root}/logs/{execution_id}"))
         return sorted(lines, key=lambda line: str(line["timestamp"]))
 
     def _send_source(
@@ -197,8 +198,18 @@ class KestraClient:
         )
 
 
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        request = response.request
+        raise KestraError(
+            f"{request.method} {request.url}: the answer is no JSON: is it Kestra?"
+        ) from error
+
+
 def _json_object(response: httpx.Response) -> dict[str, Any]:
-    body: dict[str, Any] = response.json()
+    body: dict[str, Any] = _json(response)
     return body
 
 

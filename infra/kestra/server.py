@@ -15,7 +15,7 @@ from infra.service import HealthCheck, ServiceArgs, data_volume, service_contain
 _API_PORT = 8080
 _MANAGEMENT_PORT = 8081
 _STORAGE_PATH = "/app/storage"
-_WORKING_PATH = "/tmp/kestra-wd"  # noqa: S108 - where the documented set-up has it
+_WORKING_PATH = "/tmp/kestra-wd"  # where the documented set-up has it
 _DOCKER_SOCKET = "/var/run/docker.sock"
 # Kestra gives running tasks 5 minutes after SIGTERM (kestra.server.termination-grace-period).
 _STOP_TIMEOUT = 330

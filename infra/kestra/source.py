@@ -39,13 +39,13 @@ class FlowSource:
             ValueError: the text is not YAML, no mapping, or lacks namespace or id.
         """
         try:
-            document = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+            document = yaml.load(text, Loader=_UniqueKeyLoader)
         except yaml.YAMLError as error:
             raise ValueError(_yaml_fault(error)) from error
         if not isinstance(document, dict):
             raise ValueError("is no YAML mapping with id, namespace and tasks")
         for key in ("id", "namespace"):
-            if not isinstance(document.get(key), str):
+            if not document.get(key) or not isinstance(document[key], str):
                 raise ValueError(f'has no "{key}: <name>" at its top level')
         return cls(document["namespace"], document["id"], text)
 
@@ -87,8 +87,8 @@ def read_flows(folder: Path) -> list[FlowSource]:
     return list(flows.values())
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in one mapping, as Kestra does."""
+class _UniqueKeyLoader(yaml.BaseLoader):
+    """Leaves every scalar as text, and refuses a key that stands twice, as Kestra does."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         """Returns the mapping, or raises where a key stands twice."""
@@ -114,7 +114,9 @@ def _disabled_edits(root: yaml.Node | None) -> Iterator[tuple[int, int, str]]:
     for trigger in _mapping_value(root, "triggers") or ():
         disabled = _mapping_node(trigger, "disabled")
         if disabled is not None:
-            yield disabled.start_mark.index, disabled.end_mark.index, "true"
+            # Where the value is empty, its place is right behind the colon.
+            replacement = "true" if disabled.value else " true"
+            yield disabled.start_mark.index, disabled.end_mark.index, replacement
             continue
         start = trigger.start_mark
         if trigger.flow_style:
