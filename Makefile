@@ -2,7 +2,7 @@
 SHELL := bash
 STACK ?= dev
 PYTHON := .venv/bin/python
-SCRIPTS = $(shell git ls-files '*.sh') .ci/run
+SCRIPTS = .ci/run $(wildcard scripts/*.sh offline/*/*.sh offline/images/*/*.sh offline/plugins/bin/*)
 
 up: venv docker engine ## Bring the stack STACK (dev) up, and set up what it needs
 	$(PYTHON) -m scripts.stack up --stack $(STACK)
