@@ -62,19 +62,20 @@ def docker_client() -> Iterator[docker.DockerClient]:
     client.close()
 
 
-def _postgres_image(client: docker.DockerClient) -> str:
+@pytest.fixture(scope="session")
+def postgres_image(docker_client: docker.DockerClient) -> str:
     """The image to test on: PODIUM_TEST_POSTGRES_IMAGE, or the first of IMAGES that can be had."""
     named = os.environ.get("PODIUM_TEST_POSTGRES_IMAGE")
     candidates = (named,) if named else IMAGES
     for image in candidates:
         try:
-            client.images.get(image)
+            docker_client.images.get(image)
         except ImageNotFound:
             continue
         return image
     image = candidates[-1]
     try:
-        client.images.pull(image)
+        docker_client.images.pull(image)
     except DockerException as error:
         reason = f"no PostgreSQL image ({', '.join(candidates)}): {error}"
         if os.environ.get("CI"):
@@ -84,18 +85,17 @@ def _postgres_image(client: docker.DockerClient) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres(docker_client: docker.DockerClient) -> Iterator[PostgresServer]:
+def postgres(docker_client: docker.DockerClient, postgres_image: str) -> Iterator[PostgresServer]:
     """A PostgreSQL server of the test session's own, on a free loopback port."""
     password = secrets.token_urlsafe(16)
     container = docker_client.containers.run(
-        _postgres_image(docker_client),
+        postgres_image,
         detach=True,
         environment={"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": password},
         ports={"5432/tcp": ("127.0.0.1", 0)},
     )
     try:
-        container.reload()
-        port = int(container.ports["5432/tcp"][0]["HostPort"])
+        port = int(docker_client.api.port(str(container.id), 5432)[0]["HostPort"])
         server = PostgresServer("127.0.0.1", port, "postgres", password)
         _wait_until_ready(server)
         yield server
