@@ -1,0 +1,179 @@
+"""The program under Pulumi mocks: what it declares, without engine, network or Docker."""
+
+import asyncio
+import contextlib
+import runpy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi.runtime import mocks, rpc, settings, stack
+
+PROJECT_FOLDER = Path(__file__).parents[2]
+PROJECT: dict[str, Any] = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())
+
+NETWORK = "docker:index/network:Network"
+VOLUME = "docker:index/volume:Volume"
+IMAGE = "docker:index/remoteImage:RemoteImage"
+CONTAINER = "docker:index/container:Container"
+PASSWORD = "random:index/randomPassword:RandomPassword"
+POSTGRESQL = "pulumi:providers:postgresql"
+ROLE = "postgresql:index/role:Role"
+DATABASE = "postgresql:index/database:Database"
+SCHEMA = "postgresql:index/schema:Schema"
+GRANT = "postgresql:index/grant:Grant"
+DEFAULT_PRIVILEGES = "postgresql:index/defaultPrivileges:DefaultPrivileges"
+FLOW = "pulumi-python:dynamic/kestra:Flow"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One registered resource; other resources are named by type and name, as in `key`.
+
+    `plain` is what of `inputs` is readable to all: each secret shows as "[secret]".
+    """
+
+    type: str
+    name: str
+    inputs: dict[str, Any]
+    plain: dict[str, Any]
+    parent: str
+    depends_on: frozenset[str]
+    deleted_with: str
+    protect: bool
+    ignore_changes: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """Type and name in one word."""
+        return f"{self.type}::{self.name}"
+
+
+@dataclass
+class Deployment:
+    """Everything that one run of a program declared."""
+
+    resources: list[Resource] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    plain_outputs: dict[str, Any] = field(default_factory=dict)
+
+    def one(self, type_: str, name: str) -> Resource:
+        """Returns the only resource of a type and name."""
+        (found,) = (item for item in self.all(type_) if item.name == name)
+        return found
+
+    def all(self, type_: str) -> list[Resource]:
+        """Returns the resources of a type, in the order of their registration."""
+        return [item for item in self.resources if item.type == type_]
+
+
+class _Mocks(mocks.Mocks):
+    """Answers as the providers would: outputs are inputs and what the provider computes."""
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        computed: dict[str, dict[str, Any]] = {
+            PASSWORD: {"result": f"generated-{args.name}-1A"},
+            IMAGE: {"imageId": f"sha256:{args.name}"},
+            FLOW: {"revision": 1},
+        }
+        return f"{args.name}-id", {**args.inputs, **computed.get(args.typ, {})}
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], None]:
+        raise AssertionError(f"the program calls no provider function, but {args.token}")
+
+
+class _Monitor(mocks.MockMonitor):
+    """Records every registration with the options that the plain mocks leave out."""
+
+    def __init__(self) -> None:
+        super().__init__(_Mocks())
+        self.deployment = Deployment()
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name of the gRPC method
+        inputs = rpc.deserialize_properties(request.object)
+        self.deployment.resources.append(
+            Resource(
+                type=request.type,
+                name=request.name,
+                inputs=_unwrap(inputs),
+                plain=_mask(inputs),
+                parent=_key(request.parent),
+                depends_on=frozenset(map(_key, request.dependencies)),
+                deleted_with=_key(request.deletedWith),
+                protect=request.protect,
+                ignore_changes=tuple(request.ignoreChanges),
+            )
+        )
+        return super().RegisterResource(request)
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
+        if "pulumi:pulumi:Stack" in request.urn:
+            outputs = rpc.deserialize_properties(request.outputs)
+            self.deployment.outputs = _unwrap(outputs)
+            self.deployment.plain_outputs = _mask(outputs)
+        return super().RegisterResourceOutputs(request)
+
+
+def _key(urn: str) -> str:
+    """Returns type and name of the resource that a URN names."""
+    return urn.rpartition("$")[2] if "$" in urn else "::".join(urn.split("::")[2:])
+
+
+def _unwrap(value: Any, secret: Callable[[Any], Any] | None = None) -> Any:
+    """Returns the value with each secret replaced by what `secret` makes of it."""
+    if rpc.is_rpc_secret(value):
+        inner = rpc.unwrap_rpc_secret(value)
+        return secret(inner) if secret else _unwrap(inner)
+    if isinstance(value, dict):
+        return {key: _unwrap(item, secret) for key, item in value.items()}
+    return [_unwrap(item, secret) for item in value] if isinstance(value, list) else value
+
+
+def _mask(value: Any) -> Any:
+    return _unwrap(value, lambda _: "[secret]")
+
+
+def run(program: Callable[[], object], stack_name: str = "test") -> Deployment:
+    """Runs a program under mocks and returns what it declared."""
+    monitor = _Monitor()
+
+    def declare() -> None:
+        program()
+
+    async def run_in_stack() -> None:
+        mocks.set_mocks(
+            _Mocks(), project="podium", stack=stack_name, preview=False, monitor=monitor
+        )
+        # The mocks bring a finished root along; the program gets one of its own, with outputs.
+        monitor.deployment.resources.clear()
+        settings.set_root_resource(None)
+        await stack.run_in_stack(declare)
+
+    asyncio.run(run_in_stack())
+    return monitor.deployment
+
+
+def configure(secrets: dict[str, str] | None = None, **config: object) -> None:
+    """Sets the stack's configuration: the defaults of Pulumi.yaml, changed by `config`."""
+    defaults = {key: value["default"] for key, value in PROJECT["config"].items()}
+    values = defaults | config | (secrets or {})
+    pulumi.runtime.set_all_config(
+        {f"podium:{key}": _engine_text(value) for key, value in values.items()},
+        [f"podium:{key}" for key in secrets or {}],
+    )
+
+
+def _engine_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def deploy(
+    secrets: dict[str, str] | None = None, stack_name: str = "test", **config: object
+) -> Deployment:
+    """Runs the whole program with some settings and returns what it declared."""
+    configure(secrets, **config)
+    with contextlib.chdir(PROJECT_FOLDER):
+        return run(lambda: runpy.run_path("__main__.py"), stack_name)

@@ -1,0 +1,295 @@
+"""The configuration: what is accepted, and what each fault says."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import settings as runtime
+
+from infra.settings import Settings, SettingsError
+from tests.unit.harness import PROJECT, configure
+
+DIGEST = "sha256:" + "0f" * 32
+
+PORT = "must be a port from 1024 to 65535"
+FLAG = "must be true or false"
+ADDRESS = "must be an IPv4 or IPv6 address of the Docker host"
+HOST = "must be a host name (RFC 1123) or an IPv4 address, without scheme and port"
+IMAGE = "must be an image reference with a tag or a digest"
+MAJOR = "must have a tag that begins with the major version, 15 or later"
+REGISTRY = "must be a registry host with an optional path, without scheme and final slash"
+IDENTIFIER = (
+    "must be a PostgreSQL identifier: a lower-case letter or underscore, "
+    "then lower-case letters, digits, underscores or dollar signs"
+)
+EMAIL = "must be an e-mail address: "
+SOURCE = "must be an http or https URL, or a folder"
+ONE_LINE = "must be printable text on one line"
+KESTRA_PASSWORD = (
+    "must have at least 8 characters with an upper-case letter, a lower-case letter and a digit, "
+    "and not ${"
+)
+PGADMIN_PASSWORD = "must have at least 6 printable characters"
+
+BAD = [
+    ("postgresPort", "", PORT),
+    ("postgresPort", "1023", PORT),
+    ("postgresPort", "65536", PORT),
+    ("kestraPort", "-8080", PORT),
+    ("kestraPort", "08080", PORT),
+    ("kestraPort", "8080.0", PORT),
+    ("kestraManagementPort", "http", PORT),
+    ("kestraManagementPort", "٨٠٨١", PORT),
+    ("pgadminPort", "9" * 5000, PORT),
+    ("pgadminPort", "8080", "must be another port than kestraPort, which has the same value"),
+    ("bindAddress", "", ADDRESS),
+    ("bindAddress", "localhost", ADDRESS),
+    ("bindAddress", "127.0.0.256", ADDRESS),
+    ("bindAddress", "127.0.0.1/8", ADDRESS),
+    ("hostName", "", HOST),
+    ("hostName", "http://localhost", HOST),
+    ("hostName", "localhost:8080", HOST),
+    ("hostName", "::1", HOST),
+    ("hostName", "-docker.example.com", HOST),
+    ("hostName", "docker_host", HOST),
+    ("hostName", "a" * 64, HOST),
+    ("hostName", ".".join(["a" * 63] * 4), HOST),
+    ("kestraImage", "", IMAGE),
+    ("kestraImage", "kestra/kestra", IMAGE),
+    ("kestraImage", "kestra/kestra:", IMAGE),
+    ("kestraImage", "Kestra/kestra:v1.3.34", IMAGE),
+    ("kestraImage", "https://example.com/kestra:v1", IMAGE),
+    ("pgadminImage", "dpage/pgadmin4:9 ", IMAGE),
+    ("pgadminImage", "dpage/pgadmin4@sha256:0f", IMAGE),
+    ("filesImage", "nginx:1.28-alpinë", IMAGE),
+    ("postgresImage", "postgres", IMAGE),
+    ("postgresImage", "postgres:latest", MAJOR),
+    ("postgresImage", "postgres:14.20", MAJOR),
+    ("postgresImage", f"postgres@{DIGEST}", MAJOR),
+    ("registryPrefix", "https://registry.example.com", REGISTRY),
+    ("registryPrefix", "registry.example.com/hub/", REGISTRY),
+    ("warehouseDatabase", "", IDENTIFIER),
+    ("warehouseDatabase", "NY_taxi", IDENTIFIER),
+    ("warehouseDatabase", "ny-taxi", IDENTIFIER),
+    ("kestraDatabase", "1st", IDENTIFIER),
+    ("kestraDatabase", "a" * 64, "must have at most 63 bytes, not 64"),
+    ("kestraDatabase", "ä" * 32, "must have at most 63 bytes, not 64"),
+    ("kestraDatabase", "template1", "must not be a database that PostgreSQL brings along"),
+    (
+        "warehouseDatabase",
+        "kestra",
+        "must be another database than kestraDatabase, which has the same value",
+    ),
+    ("etlRole", "etl;drop", IDENTIFIER),
+    ("etlRole", "$etl", IDENTIFIER),
+    ("readerRole", "pg_reader", "must not be a role name that PostgreSQL keeps for itself"),
+    ("kestraRole", "postgres", "must not be a role name that PostgreSQL keeps for itself"),
+    ("pgadminRole", "reader", "must be another role than readerRole, which has the same value"),
+    ("adminEmail", "admin", EMAIL + "An email address must have an @-sign"),
+    (
+        "adminEmail",
+        "admin@localhost",
+        EMAIL + "The part after the @-sign is not valid. It should have a period",
+    ),
+    ("taxiSource", "", SOURCE),
+    ("taxiSource", "ftp://example.com/{taxi}", SOURCE),
+    ("taxiSource", "https:///{taxi}", SOURCE),
+    ("taxiSource", "https://example.com/new york", SOURCE),
+    ("taxiSource", "~somebody/taxi", SOURCE),
+    ("schedulesEnabled", "True", FLAG),
+    ("kestraDockerSocket", "yes", FLAG),
+    ("protectVolumes", "", FLAG),
+]
+
+BAD_SECRETS = [
+    ("postgresPassword", "two\nlines", ONE_LINE),
+    ("etlPassword", "bell\a", ONE_LINE),
+    ("readerPassword", "null\0", ONE_LINE),
+    ("kestraPassword", "Short1", KESTRA_PASSWORD),
+    ("kestraPassword", "nouppercase1", KESTRA_PASSWORD),
+    ("kestraPassword", "NOLOWERCASE1", KESTRA_PASSWORD),
+    ("kestraPassword", "NoDigitAtAll", KESTRA_PASSWORD),
+    ("kestraPassword", "Reads${user}1", KESTRA_PASSWORD),
+    ("pgadminPassword", "five5", PGADMIN_PASSWORD),
+    ("pgadminPassword", "tabs\tare not printed", PGADMIN_PASSWORD),
+]
+
+PASSWORDS = sorted(key for key in PROJECT["config"] if key.endswith("Password"))
+
+
+@pytest.fixture(autouse=True)
+def project() -> None:
+    runtime.configure(runtime.Settings(project="podium", stack="test"))
+
+
+def load(secrets: dict[str, str] | None = None, **config: object) -> Settings:
+    configure(secrets, **config)
+    return Settings.load()
+
+
+def fault(secrets: dict[str, str] | None = None, **config: object) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(secrets, **config)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("key", "value", "reason"), BAD)
+def test_a_bad_value_is_shown_with_the_reason_and_a_mend(key: str, value: str, reason: str):
+    head, what, mend = fault(**{key: value}).split("\n")
+    assert head == "1 setting is wrong; nothing was changed."
+    assert what == f'  podium:{key} = "{value}" {reason}.'
+    assert mend.startswith(f"      pulumi config set {key} ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), {key: value for key, value, why in BAD if "another" not in why}.items()
+)
+def test_the_mend_mends(key: str, value: str):
+    *_, mended_key, mended_value = shlex.split(fault(**{key: value}).rpartition("\n")[2])
+    load(**{mended_key: mended_value})
+
+
+@pytest.mark.parametrize(("key", "value", "reason"), BAD_SECRETS)
+def test_a_bad_password_is_explained_but_not_shown(key: str, value: str, reason: str):
+    assert fault({key: value}) == (
+        "1 setting is wrong; nothing was changed.\n"
+        f"  podium:{key} = [secret] {reason}.\n"
+        f"      pulumi config set --secret {key}"
+    )
+
+
+@pytest.mark.parametrize("key", PASSWORDS)
+def test_a_password_in_plain_text_is_refused_and_not_shown(key: str):
+    assert fault(**{key: "Correct4horse"}) == (
+        "1 setting is wrong; nothing was changed.\n"
+        f"  podium:{key} = [secret] must be encrypted, but stands in plain text.\n"
+        f"      pulumi config set --secret {key}"
+    )
+
+
+def test_all_faults_are_told_at_once():
+    message = fault(
+        {"kestraPassword": "weak"},
+        postgresPort=80,
+        kestraPort=8085,
+        registryPrefix="hub/",
+        adminEmail="admin",
+    )
+    assert message.startswith("5 settings are wrong; nothing was changed.\n")
+    assert re.findall(r"^  podium:(\w+)", message, re.MULTILINE) == [
+        "postgresPort",
+        "registryPrefix",
+        "adminEmail",
+        "kestraPassword",
+        "pgadminPort",
+    ]
+
+
+GOOD = [
+    ("postgresPort", "1024", "postgres_port", 1024),
+    ("postgresPort", "65535", "postgres_port", 65535),
+    ("bindAddress", "0.0.0.0", "bind_address", "0.0.0.0"),
+    ("bindAddress", "::1", "bind_address", "::1"),
+    ("hostName", "192.0.2.1", "host_name", "192.0.2.1"),
+    ("hostName", "Docker-1.example.com", "host_name", "Docker-1.example.com"),
+    ("hostName", "a" * 63, "host_name", "a" * 63),
+    ("postgresImage", "postgres:18.1-alpine", "postgres_major", 18),
+    ("postgresImage", f"localhost:5000/pg:15@{DIGEST}", "postgres_major", 15),
+    ("kestraImage", f"kestra/kestra@{DIGEST}", "kestra_image", f"kestra/kestra@{DIGEST}"),
+    ("kestraDatabase", "a" * 63, "kestra_database", "a" * 63),
+    ("kestraDatabase", "ä" * 31 + "z", "kestra_database", "ä" * 31 + "z"),
+    ("warehouseDatabase", "_taxi$2019", "warehouse_database", "_taxi$2019"),
+    ("etlRole", "größe", "etl_role", "größe"),
+    ("adminEmail", "o'brien@example.com", "admin_email", "o'brien@example.com"),
+    ("schedulesEnabled", "false", "schedules_enabled", False),
+    ("kestraDockerSocket", "true", "kestra_docker_socket", True),
+    ("protectVolumes", "true", "protect_volumes", True),
+    ("notice", "Anything goes: ${x}", "notice", "Anything goes: ${x}"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "attribute", "expected"), GOOD)
+def test_edge_cases_are_accepted(key: str, value: str, attribute: str, expected: object):
+    assert getattr(load(**{key: value}), attribute) == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("postgres:17", "mirror.example.com/hub/postgres:17"),
+        ("library/postgres:17", "mirror.example.com/hub/library/postgres:17"),
+        (f"postgres:17@{DIGEST}", f"mirror.example.com/hub/postgres:17@{DIGEST}"),
+        ("quay.io/postgres:17", "quay.io/postgres:17"),
+        ("registry:5000/postgres:17", "registry:5000/postgres:17"),
+        ("localhost/postgres:17", "localhost/postgres:17"),
+    ],
+)
+def test_the_mirror_serves_images_that_name_no_registry(image: str, expected: str):
+    settings = load(registryPrefix="mirror.example.com/hub", postgresImage=image)
+    assert settings.postgres_image == expected
+    assert settings.kestra_image == "mirror.example.com/hub/kestra/kestra:v1.3.34"
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [
+        ("https://example.com/{taxi}", None),
+        ("http://localhost:8000", None),
+        ("/data/taxi", Path("/data/taxi")),
+        ("/data/new york", Path("/data/new york")),
+        ("data/taxi", Path.cwd() / "data/taxi"),
+        ("~", Path.home()),
+        ("~/taxi", Path.home() / "taxi"),
+    ],
+)
+def test_the_taxi_source_is_a_url_or_a_folder(source: str, folder: Path | None):
+    settings = load(taxiSource=source)
+    assert settings.taxi_source == source
+    assert settings.taxi_folder == folder
+
+
+def test_passwords_are_taken_as_they_are():
+    chosen = {key: f"Pass word:\\{key}'1" for key in PASSWORDS}
+    passwords = load(chosen).passwords
+    assert {f"{name}Password": value for name, value in vars(passwords).items()} == chosen
+
+
+def test_passwords_not_set_are_left_to_be_generated():
+    assert set(vars(load().passwords).values()) == {None}
+
+
+def test_passwords_do_not_show_in_the_representation():
+    assert "Correct4horse" not in repr(load({"kestraPassword": "Correct4horse"}))
+
+
+def test_the_program_reads_every_key_that_the_project_declares_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    configure()
+    read: set[str] = set()
+    get = pulumi.Config.get
+
+    def spy(config: pulumi.Config, key: str) -> Any:
+        read.add(key)
+        return get(config, key)
+
+    monkeypatch.setattr(pulumi.Config, "get", spy)
+    Settings.load()
+    assert read == set(PROJECT["config"])
+
+
+@pytest.mark.parametrize("key", PROJECT["config"])
+def test_the_project_gives_every_key_a_default_of_its_type_and_one_sentence(key: str):
+    declared = PROJECT["config"][key]
+    types = {"string": str, "integer": int, "boolean": bool}
+    assert set(declared) == {"type", "default", "description"}
+    assert type(declared["default"]) is types[declared["type"]]
+    assert re.fullmatch(r"[A-Z][^.]*(\.\S[^.]*)*\.", declared["description"])
+
+
+def test_the_template_offers_keys_with_the_defaults_of_the_project():
+    for key, offered in PROJECT["template"]["config"].items():
+        assert offered["default"] == PROJECT["config"][key]["default"]
