@@ -25,6 +25,6 @@ fi
 # Whoever is logged in to a backend, or names one, keeps it.
 if [ -z "${PULUMI_BACKEND_URL:-}${PULUMI_ACCESS_TOKEN:-}" ] &&
     ! grep -qs '"current": *"[^"]' "${PULUMI_HOME:-$HOME/.pulumi}/credentials.json"; then
-    pulumi login --local
+    pulumi login --local >&2
 fi
 unset podium_root podium_drivers

@@ -176,9 +176,10 @@ class KestraClient:
         """
         repeatable = repeat or method != "POST"
         unsent = (httpx.ConnectError, httpx.ConnectTimeout)
+        statuses = _NO_ANSWER if repeatable else _NOT_READY
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(httpx.TransportError if repeatable else unsent)
-            | tenacity.retry_if_result(lambda answer: answer.status_code in _NOT_READY),
+            | tenacity.retry_if_result(lambda answer: answer.status_code in statuses),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
             stop=tenacity.stop_after_delay(self._wait),
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
