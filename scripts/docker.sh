@@ -36,7 +36,7 @@ if ! command -v dockerd >/dev/null; then
         die 'There is no Docker Engine here: install it (https://docs.docker.com/engine/install/).'
     echo 'Installing the Docker Engine.'
     as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends \
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
         docker.io iptables >/dev/null
 fi
 answers || {
