@@ -30,7 +30,8 @@ def main() -> int:
         with KestraClient(
             outputs["kestraUrl"], outputs["kestraUser"], outputs["kestraPassword"]
         ) as client:
-            return run_flow(client, *arguments.flow, dict(arguments.inputs))
+            namespace, flow_id = arguments.flow
+            return run_flow(client, namespace, flow_id, dict(arguments.inputs))
     except (PulumiError, KestraError) as error:
         print(error, file=sys.stderr)
         return 1

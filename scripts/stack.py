@@ -115,7 +115,7 @@ def _choose_parts(settings: Settings) -> Parts:
 
 def _prepare(stack: PulumiStack, parts: Parts, settings: Settings) -> None:
     """Writes what a new stack needs beyond the defaults: free ports, and the offline images."""
-    config = {}
+    config: dict[str, str] = {}
     if parts is Parts.OFFLINE:
         config |= _OFFLINE_CONFIG
         if settings.taxi_folder is None:

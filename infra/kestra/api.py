@@ -9,8 +9,10 @@ from typing import Any, Self
 import httpx
 import tenacity
 
-# What a proxy answers in front of a server that does not answer yet.
-_NOT_READY = frozenset({502, 503})
+# What a proxy answers in front of a server that does not answer.
+_NO_ANSWER = frozenset({502, 503, 504})
+# Of these, the one that says that the request did not reach the server.
+_NOT_READY = frozenset({503})
 # https://kestra.io/docs/migration-guide/0.23.0/tenant-migration-oss
 _FIRST_VERSION_WITH_TENANT = (0, 23)
 _TENANT = "main"
