@@ -14,6 +14,7 @@ from typing import Any
 import docker
 import pytest
 from docker.errors import NotFound
+from google.protobuf import empty_pb2
 
 from offline.plugins.docker import PROVIDER, Container, Network, RemoteImage, Volume
 from tests.unit.plugins.driver import Deployed, Driver, OperationError, driver
@@ -331,6 +332,24 @@ def test_container_that_does_not_become_healthy_is_kept_in_the_state(
     )
     assert failed.value.kept
     assert inspect(docker_client, failed.value.kept)["Name"] == f"/{name}"
+
+
+def test_waiting_ends_when_the_user_cancels(postgres_image: str, name: str) -> None:
+    with driver(PROVIDER) as plugin:
+        timer = threading.Timer(1, plugin.stub.Cancel, [empty_pb2.Empty()])
+        timer.start()
+        inputs = {
+            "name": name,
+            "image": postgres_image,
+            "healthcheck": {"tests": ["CMD", "false"], "interval": "1s"},
+            "wait": True,
+            **SLEEP,
+        }
+        with pytest.raises(OperationError, match=f"cancelled while container {name}") as failed:
+            plugin.create(Container.token, inputs)
+        timer.join()
+        assert failed.value.kept
+        plugin.delete(failed.value.kept)
 
 
 def test_waiting_needs_a_health_check(deploy: Deploy, postgres_image: str, name: str) -> None:

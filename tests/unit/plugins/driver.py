@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 import grpc
@@ -147,8 +149,10 @@ class Driver:
 
 @contextmanager
 def driver(provider: server.Provider, **config: Any) -> Iterator[Driver]:
-    """Serve a package in this process and configure it."""
-    grpc_server, port = server.start(provider)
+    """Serve a package in this process, configured for this client only."""
+    own = copy.copy(provider)
+    own._cancelled = Event()
+    grpc_server, port = server.start(own)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             stub = provider_pb2_grpc.ResourceProviderStub(channel)
