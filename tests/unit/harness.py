@@ -15,6 +15,7 @@ from pulumi.runtime import mocks, rpc, settings, stack
 PROJECT_FOLDER = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())
 
+STACK = "pulumi:pulumi:Stack"
 NETWORK = "docker:index/network:Network"
 VOLUME = "docker:index/volume:Volume"
 IMAGE = "docker:index/remoteImage:RemoteImage"
@@ -41,6 +42,7 @@ class Resource:
     inputs: dict[str, Any]
     plain: dict[str, Any]
     parent: str
+    provider: str
     depends_on: frozenset[str]
     deleted_with: str
     protect: bool
@@ -93,28 +95,30 @@ class _Monitor(mocks.MockMonitor):
         self.deployment = Deployment()
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name of the gRPC method
-        inputs = rpc.deserialize_properties(request.object)
-        self.deployment.resources.append(
-            Resource(
-                type=request.type,
-                name=request.name,
-                inputs=_unwrap(inputs),
-                plain=_mask(inputs),
-                parent=_key(request.parent),
-                depends_on=frozenset(map(_key, request.dependencies)),
-                deleted_with=_key(request.deletedWith),
-                protect=request.protect,
-                ignore_changes=tuple(request.ignoreChanges),
+        if request.type != STACK:
+            inputs = rpc.deserialize_properties(request.object)
+            self.deployment.resources.append(
+                Resource(
+                    type=request.type,
+                    name=request.name,
+                    inputs=_unwrap(inputs),
+                    plain=_mask(inputs),
+                    parent=_key(request.parent),
+                    provider=_key(request.provider).rpartition("::")[0],
+                    depends_on=frozenset(map(_key, request.dependencies)),
+                    deleted_with=_key(request.deletedWith),
+                    protect=request.protect,
+                    ignore_changes=tuple(request.ignoreChanges),
+                )
             )
-        )
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
-        if "pulumi:pulumi:Stack" in request.urn:
+        if STACK in request.urn:
             outputs = rpc.deserialize_properties(request.outputs)
             self.deployment.outputs = _unwrap(outputs)
             self.deployment.plain_outputs = _mask(outputs)
-        return super().RegisterResourceOutputs(request)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
 def _key(urn: str) -> str:
@@ -148,15 +152,14 @@ def run(program: Callable[[], object], stack_name: str = "test") -> Deployment:
             _Mocks(), project="podium", stack=stack_name, preview=False, monitor=monitor
         )
         # The mocks bring a finished root along; the program gets one of its own, with outputs.
-        monitor.deployment.resources.clear()
-        settings.set_root_resource(None)
+        settings.set_root_resource(None)  # type: ignore[arg-type]
         await stack.run_in_stack(declare)
 
     asyncio.run(run_in_stack())
     return monitor.deployment
 
 
-def configure(secrets: dict[str, str] | None = None, **config: object) -> None:
+def configure(secrets: dict[str, str] | None = None, /, **config: object) -> None:
     """Sets the stack's configuration: the defaults of Pulumi.yaml, changed by `config`."""
     defaults = {key: value["default"] for key, value in PROJECT["config"].items()}
     values = defaults | config | (secrets or {})
@@ -171,9 +174,21 @@ def _engine_text(value: object) -> str:
 
 
 def deploy(
-    secrets: dict[str, str] | None = None, stack_name: str = "test", **config: object
+    secrets: dict[str, str] | None = None,
+    /,
+    *,
+    stack_name: str = "test",
+    folder: Path = PROJECT_FOLDER,
+    **config: object,
 ) -> Deployment:
-    """Runs the whole program with some settings and returns what it declared."""
+    """Runs the whole program and returns what it declared.
+
+    Args:
+        secrets: settings that are encrypted in the stack's configuration.
+        stack_name: the name of the stack.
+        folder: where the program is run.
+        config: further settings.
+    """
     configure(secrets, **config)
-    with contextlib.chdir(PROJECT_FOLDER):
-        return run(lambda: runpy.run_path("__main__.py"), stack_name)
+    with contextlib.chdir(folder):
+        return run(lambda: runpy.run_path(str(PROJECT_FOLDER / "__main__.py")), stack_name)

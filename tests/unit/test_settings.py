@@ -125,12 +125,12 @@ def project() -> None:
     runtime.configure(runtime.Settings(project="podium", stack="test"))
 
 
-def load(secrets: dict[str, str] | None = None, **config: object) -> Settings:
+def load(secrets: dict[str, str] | None = None, /, **config: object) -> Settings:
     configure(secrets, **config)
     return Settings.load()
 
 
-def fault(secrets: dict[str, str] | None = None, **config: object) -> str:
+def fault(secrets: dict[str, str] | None = None, /, **config: object) -> str:
     with pytest.raises(SettingsError) as caught:
         load(secrets, **config)
     return str(caught.value)

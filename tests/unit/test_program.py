@@ -1,0 +1,638 @@
+"""The whole program: what it declares with its defaults, and what its settings change."""
+
+import base64
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from infra.kestra.source import read_flows
+from infra.settings import SettingsError
+from tests.unit.harness import (
+    CONTAINER,
+    DATABASE,
+    DEFAULT_PRIVILEGES,
+    FLOW,
+    GRANT,
+    IMAGE,
+    NETWORK,
+    PASSWORD,
+    POSTGRESQL,
+    PROJECT_FOLDER,
+    ROLE,
+    SCHEMA,
+    STACK,
+    VOLUME,
+    Deployment,
+    Resource,
+    deploy,
+)
+
+SERVICES = ("postgres", "kestra", "pgadmin")
+IN_POSTGRESQL = (ROLE, DATABASE, SCHEMA, GRANT, DEFAULT_PRIVILEGES)
+DATA_VOLUME = f"{VOLUME}::postgres-data"
+
+
+def environment(container: Resource) -> dict[str, str]:
+    return dict(env.split("=", 1) for env in container.inputs["envs"])
+
+
+def mounts(container: Resource) -> list[tuple[str, str]]:
+    return [
+        (volume.get("volumeName") or volume["hostPath"], volume["containerPath"])
+        for volume in container.inputs["volumes"]
+    ]
+
+
+def kestra_configuration(deployment: Deployment) -> dict[str, Any]:
+    envs = environment(deployment.one(CONTAINER, "kestra"))
+    configuration: dict[str, Any] = yaml.safe_load(envs["KESTRA_CONFIGURATION"])
+    return configuration
+
+
+def leaves(value: object) -> Iterator[object]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value
+
+
+# Names and places
+
+
+def test_every_resource_belongs_to_a_component_and_every_component_to_the_stack(
+    platform: Deployment,
+):
+    for resource in platform.resources:
+        on_top = resource.type.startswith("podium:") or resource.type == FLOW
+        expected = f"{STACK}::podium-test" if on_top else "podium:infra:"
+        assert resource.parent.startswith(expected), resource.key
+
+
+def test_components_have_the_type_tokens_of_the_project(platform: Deployment):
+    assert {item.key for item in platform.resources if item.type.startswith("podium:")} == {
+        "podium:infra:Network::network",
+        "podium:infra:Postgres::postgres",
+        "podium:infra:Databases::databases",
+        "podium:infra:KestraServer::kestra",
+        "podium:infra:PgAdmin::pgadmin",
+    }
+
+
+def test_objects_on_the_docker_host_are_named_and_labelled_by_project_and_stack(
+    platform: Deployment,
+):
+    objects = [item for type_ in (NETWORK, VOLUME, CONTAINER) for item in platform.all(type_)]
+    assert sorted(item.inputs["name"] for item in objects) == [
+        "podium-test-kestra",
+        "podium-test-kestra-data",
+        "podium-test-network",
+        "podium-test-pgadmin",
+        "podium-test-pgadmin-data",
+        "podium-test-postgres",
+        "podium-test-postgres-data",
+    ]
+    for item in objects:
+        assert {label["label"]: label["value"] for label in item.inputs["labels"]} == {
+            "podium.project": "podium",
+            "podium.stack": "test",
+        }
+
+
+def test_two_stacks_share_no_physical_name_but_every_logical_one(platform: Deployment):
+    other = deploy(stack_name="other")
+
+    def names(deployment: Deployment) -> set[str]:
+        types = (NETWORK, VOLUME, CONTAINER)
+        return {item.inputs["name"] for type_ in types for item in deployment.all(type_)}
+
+    assert not names(platform) & names(other)
+    assert {item.key for item in platform.resources} == {item.key for item in other.resources}
+
+
+# Containers
+
+
+def test_the_services_meet_on_one_bridge_network_under_their_aliases(platform: Deployment):
+    (network,) = platform.all(NETWORK)
+    assert network.inputs["driver"] == "bridge"
+    for service in SERVICES:
+        assert platform.one(CONTAINER, service).inputs["networksAdvanced"] == [
+            {"name": network.inputs["name"], "aliases": [service]}
+        ]
+
+
+@pytest.mark.parametrize(
+    ("service", "ports"),
+    [
+        ("postgres", {5432: 5432}),
+        ("kestra", {8080: 8080, 8081: 8081}),
+        ("pgadmin", {80: 8085}),
+    ],
+)
+def test_ports_are_published_on_loopback(platform: Deployment, service: str, ports: dict[int, int]):
+    assert platform.one(CONTAINER, service).inputs["ports"] == [
+        {"internal": internal, "external": external, "ip": "127.0.0.1"}
+        for internal, external in ports.items()
+    ]
+
+
+def test_ports_and_address_follow_the_settings():
+    deployment = deploy(
+        bindAddress="0.0.0.0",
+        postgresPort=15432,
+        kestraPort=18080,
+        kestraManagementPort=18081,
+        pgadminPort=18085,
+    )
+    published = [port for item in deployment.all(CONTAINER) for port in item.inputs["ports"]]
+    assert {(port["ip"], port["internal"], port["external"]) for port in published} == {
+        ("0.0.0.0", 5432, 15432),
+        ("0.0.0.0", 8080, 18080),
+        ("0.0.0.0", 8081, 18081),
+        ("0.0.0.0", 80, 18085),
+    }
+
+
+@pytest.mark.parametrize(
+    ("service", "mounted"),
+    [
+        ("postgres", [("podium-test-postgres-data", "/var/lib/postgresql/data")]),
+        ("kestra", [("podium-test-kestra-data", "/app/storage")]),
+        ("pgadmin", [("podium-test-pgadmin-data", "/var/lib/pgadmin")]),
+    ],
+)
+def test_each_service_keeps_its_data_on_its_own_volume(
+    platform: Deployment, service: str, mounted: list[tuple[str, str]]
+):
+    assert mounts(platform.one(CONTAINER, service)) == mounted
+
+
+@pytest.mark.parametrize(
+    ("image", "path"),
+    [
+        ("postgres:15", "/var/lib/postgresql/data"),
+        ("postgres:17.7-bookworm", "/var/lib/postgresql/data"),
+        ("postgres:18", "/var/lib/postgresql"),
+        ("postgres:19beta1", "/var/lib/postgresql"),
+    ],
+)
+def test_the_data_path_follows_the_major_version(image: str, path: str):
+    container = deploy(postgresImage=image).one(CONTAINER, "postgres")
+    assert mounts(container) == [("podium-test-postgres-data", path)]
+
+
+@pytest.mark.parametrize(
+    ("service", "command", "wait_timeout"),
+    [
+        ("postgres", "pg_isready -h 127.0.0.1 -U postgres", 120),
+        ("kestra", "/dev/tcp/127.0.0.1/8081", 300),
+        ("pgadmin", "http://localhost:80/misc/ping", 300),
+    ],
+)
+def test_up_waits_until_the_service_is_healthy(
+    platform: Deployment, service: str, command: str, wait_timeout: int
+):
+    inputs = platform.one(CONTAINER, service).inputs
+    assert command in " ".join(inputs["healthcheck"]["tests"])
+    assert inputs["wait"] is True
+    assert inputs["waitTimeout"] == wait_timeout
+    # Docker gives up on a service only after the start period; `up` must wait for longer.
+    assert wait_timeout > int(inputs["healthcheck"]["startPeriod"].removesuffix("s"))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_restart_and_keep_a_bounded_log(platform: Deployment, service: str):
+    inputs = platform.one(CONTAINER, service).inputs
+    assert inputs["restart"] == "unless-stopped"
+    assert inputs["logDriver"] == "json-file"
+    assert inputs["logOpts"] == {"max-size": "10m", "max-file": "3"}
+
+
+def test_kestra_has_longer_to_stop_than_it_gives_its_tasks(platform: Deployment):
+    inputs = platform.one(CONTAINER, "kestra").inputs
+    assert inputs["stopTimeout"] > 300
+    assert inputs["destroyGraceSeconds"] == inputs["stopTimeout"]
+
+
+def test_containers_run_the_image_that_was_pulled(platform: Deployment):
+    assert {item.name: item.inputs for item in platform.all(IMAGE)} == {
+        "postgres": {"name": "postgres:17", "keepLocally": True},
+        "kestra": {"name": "kestra/kestra:v1.3.34", "keepLocally": True},
+        "pgadmin": {"name": "dpage/pgadmin4:9", "keepLocally": True},
+    }
+    for service in SERVICES:
+        assert platform.one(CONTAINER, service).inputs["image"] == f"sha256:{service}"
+
+
+def test_no_container_gets_the_docker_socket_unless_asked(platform: Deployment):
+    hosts = [host for item in platform.all(CONTAINER) for host, _ in mounts(item)]
+    assert not any(host.startswith("/") for host in hosts)
+    assert mounts(deploy(kestraDockerSocket=True).one(CONTAINER, "kestra"))[1:] == [
+        ("/var/run/docker.sock", "/var/run/docker.sock"),
+        ("/tmp/kestra-wd", "/tmp/kestra-wd"),
+    ]
+
+
+def test_postgresql_is_set_up_for_bulk_loads(platform: Deployment):
+    inputs = platform.one(CONTAINER, "postgres").inputs
+    program, *options = inputs["command"]
+    assert program == "postgres"
+    assert set(options[::2]) == {"-c"}
+    assert dict(option.split("=") for option in options[1::2]) == {
+        "shared_buffers": "512MB",
+        "maintenance_work_mem": "256MB",
+        "max_wal_size": "4GB",
+        "checkpoint_timeout": "15min",
+        "wal_compression": "on",
+        "log_destination": "stderr",
+        "logging_collector": "off",
+    }
+    assert (inputs["memory"], inputs["shmSize"]) == (2048, 256)
+
+
+def test_kestra_is_configured_with_typed_values():
+    deployment = deploy(
+        {"kestraPassword": 'It\'s: "#1" {a}\\'},
+        hostName="docker.example.com",
+        kestraPort=9090,
+        kestraDatabase="kestra_größe",
+        kestraRole="kestra_owner",
+    )
+    encryption_key = base64.b64encode(b"generated-kestra-encryption-key-1A").decode()
+    assert kestra_configuration(deployment) == {
+        "datasources": {
+            "postgres": {
+                "url": "jdbc:postgresql://postgres:5432/kestra_gr%C3%B6%C3%9Fe",
+                "driver-class-name": "org.postgresql.Driver",
+                "username": "kestra_owner",
+                "password": "generated-kestra-role-password-1A",
+            }
+        },
+        "kestra": {
+            "server": {
+                "basic-auth": {
+                    "username": "admin@example.com",
+                    "password": 'It\'s: "#1" {a}\\',
+                }
+            },
+            "repository": {"type": "postgres"},
+            "queue": {"type": "postgres"},
+            "storage": {"type": "local", "local": {"base-path": "/app/storage"}},
+            "tasks": {"tmp-dir": {"path": "/tmp/kestra-wd/tmp"}},
+            "encryption": {"secret-key": encryption_key},
+            "url": "http://docker.example.com:9090/",
+            "variables": {
+                "globals": {
+                    "source": "https://github.com/DataTalksClub/nyc-tlc-data/releases/download/"
+                    "{taxi}",
+                    "warehouse": "jdbc:postgresql://postgres:5432/ny_taxi",
+                }
+            },
+        },
+    }
+
+
+def test_flows_get_the_warehouse_login_as_base64():
+    container = deploy({"etlPassword": "größer: als $1"}, etlRole="loader").one(CONTAINER, "kestra")
+    secrets = {
+        name: base64.b64decode(value).decode()
+        for name, value in environment(container).items()
+        if name.startswith("SECRET_")
+    }
+    assert secrets == {
+        "SECRET_WAREHOUSE_USERNAME": "loader",
+        "SECRET_WAREHOUSE_PASSWORD": "größer: als $1",
+    }
+    assert container.inputs["command"] == ["server", "standalone"]
+
+
+def test_a_file_server_serves_the_taxi_folder_and_only_to_the_network(tmp_path: Path):
+    deployment = deploy(taxiSource=tmp_path)
+    files = deployment.one(CONTAINER, "files").inputs
+    assert files["volumes"] == [
+        {
+            "hostPath": str(tmp_path),
+            "containerPath": "/usr/share/nginx/html",
+            "readOnly": True,
+        }
+    ]
+    assert files["ports"] == []
+    assert files["networksAdvanced"][0]["aliases"] == ["files"]
+    assert kestra_configuration(deployment)["kestra"]["variables"]["globals"]["source"] == (
+        "http://files"
+    )
+
+
+# Data
+
+
+@pytest.mark.parametrize("protect", [False, True])
+def test_the_data_volumes_are_protected_when_asked(protect: bool):
+    volumes = deploy(protectVolumes=protect).all(VOLUME)
+    assert {item.name: item.protect for item in volumes} == {
+        "postgres-data": protect,
+        "kestra-data": protect,
+        "pgadmin-data": protect,
+    }
+    for item in volumes:
+        assert item.inputs["driver"] == "local"
+        assert item.ignore_changes == ("labels",)
+
+
+def test_what_lives_in_postgresql_goes_with_its_volume(platform: Deployment):
+    for item in platform.resources:
+        lives_there = item.type in (*IN_POSTGRESQL, FLOW)
+        assert item.deleted_with == (DATA_VOLUME if lives_there else ""), item.key
+
+
+# Databases
+
+
+def test_postgresql_is_managed_by_its_superuser_once_it_runs(platform: Deployment):
+    (provider,) = platform.all(POSTGRESQL)
+    container = platform.one(CONTAINER, "postgres")
+    login = {"host": "localhost", "port": "5432", "username": "postgres", "sslmode": "disable"}
+    assert login.items() <= provider.inputs.items()
+    assert provider.inputs["password"] == environment(container)["POSTGRES_PASSWORD"]
+    assert container.key in provider.depends_on
+    for item in platform.resources:
+        if item.type in IN_POSTGRESQL:
+            assert item.provider == provider.key
+            assert container.key in item.depends_on
+
+
+def test_kestra_and_pgadmin_start_when_the_databases_are_there(platform: Deployment):
+    inside = {item.key for item in platform.resources if item.type in IN_POSTGRESQL}
+    for service in ("kestra", "pgadmin"):
+        assert inside <= platform.one(CONTAINER, service).depends_on
+
+
+def test_each_kind_of_user_has_a_role_with_a_password_of_its_own(platform: Deployment):
+    roles = [item.inputs for item in platform.all(ROLE)]
+    assert {role["name"] for role in roles} == {"kestra", "etl", "reader", "pgadmin"}
+    assert len({role["password"] for role in roles}) == len(roles)
+    # No further attribute: none may create databases or roles, or is a superuser.
+    assert {frozenset(role) for role in roles} == {frozenset({"name", "login", "password"})}
+
+
+def test_databases_and_schemas_have_the_owners_they_need(platform: Deployment):
+    assert {(item.inputs["name"], item.inputs["owner"]) for item in platform.all(DATABASE)} == {
+        ("kestra", "kestra"),
+        ("ny_taxi", "postgres"),
+    }
+    assert {item.name: item.inputs for item in platform.all(SCHEMA)} == {
+        name: {"name": name, "database": "ny_taxi", "owner": "postgres", "dropCascade": True}
+        for name in ("staging", "trips")
+    }
+
+
+def test_roles_may_do_what_they_need_and_nothing_else(platform: Deployment):
+    columns = ("database", "role", "objectType", "schema", "privileges")
+    granted = {
+        item.name: tuple(item.inputs.get(column) for column in columns)
+        for item in platform.all(GRANT)
+    }
+    assert granted == {
+        "kestra-revoke-public": ("kestra", "public", "database", None, []),
+        "kestra-revoke-public-schema": ("kestra", "public", "schema", "public", []),
+        "warehouse-revoke-public": ("ny_taxi", "public", "database", None, []),
+        "warehouse-revoke-public-schema": ("ny_taxi", "public", "schema", "public", []),
+        "etl-connect": ("ny_taxi", "etl", "database", None, ["CONNECT", "TEMPORARY"]),
+        "etl-staging": ("ny_taxi", "etl", "schema", "staging", ["CREATE", "USAGE"]),
+        "etl-trips": ("ny_taxi", "etl", "schema", "trips", ["CREATE", "USAGE"]),
+        "reader-connect": ("ny_taxi", "reader", "database", None, ["CONNECT"]),
+        "reader-staging-usage": ("ny_taxi", "reader", "schema", "staging", ["USAGE"]),
+        "reader-staging-select": ("ny_taxi", "reader", "table", "staging", ["SELECT"]),
+        "reader-trips-usage": ("ny_taxi", "reader", "schema", "trips", ["USAGE"]),
+        "reader-trips-select": ("ny_taxi", "reader", "table", "trips", ["SELECT"]),
+        "pgadmin-connect": ("ny_taxi", "pgadmin", "database", None, ["CONNECT"]),
+        "pgadmin-connect-kestra": ("kestra", "pgadmin", "database", None, ["CONNECT"]),
+        "pgadmin-staging-usage": ("ny_taxi", "pgadmin", "schema", "staging", ["USAGE"]),
+        "pgadmin-staging-select": ("ny_taxi", "pgadmin", "table", "staging", ["SELECT"]),
+        "pgadmin-trips-usage": ("ny_taxi", "pgadmin", "schema", "trips", ["USAGE"]),
+        "pgadmin-trips-select": ("ny_taxi", "pgadmin", "table", "trips", ["SELECT"]),
+        "pgadmin-kestra-usage": ("kestra", "pgadmin", "schema", "public", ["USAGE"]),
+        "pgadmin-kestra-select": ("kestra", "pgadmin", "table", "public", ["SELECT"]),
+    }
+
+
+def test_readers_may_read_the_tables_that_will_come(platform: Deployment):
+    columns = ("database", "role", "owner", "schema", "objectType", "privileges")
+    promised = [
+        tuple(item.inputs[column] for column in columns)
+        for item in platform.all(DEFAULT_PRIVILEGES)
+    ]
+    assert sorted(promised) == [
+        ("kestra", "pgadmin", "kestra", "public", "table", ["SELECT"]),
+        ("ny_taxi", "pgadmin", "etl", "staging", "table", ["SELECT"]),
+        ("ny_taxi", "pgadmin", "etl", "trips", "table", ["SELECT"]),
+        ("ny_taxi", "reader", "etl", "staging", "table", ["SELECT"]),
+        ("ny_taxi", "reader", "etl", "trips", "table", ["SELECT"]),
+    ]
+
+
+def test_grants_run_one_after_another(platform: Deployment):
+    grants = platform.all(GRANT)
+    waits_for = [
+        {key for key in item.depends_on if key.startswith(f"{GRANT}::")} for item in grants
+    ]
+    assert waits_for == [set(), *({item.key} for item in grants[:-1])]
+
+
+def test_names_in_postgresql_follow_the_settings():
+    deployment = deploy(
+        warehouseDatabase="dwh", kestraDatabase="conductor", etlRole="loader", readerRole="analyst"
+    )
+    assert {item.inputs["name"] for item in deployment.all(DATABASE)} == {"dwh", "conductor"}
+    assert {item.inputs["name"] for item in deployment.all(ROLE)} == {
+        "kestra",
+        "loader",
+        "analyst",
+        "pgadmin",
+    }
+    assert {item.inputs["role"] for item in deployment.all(GRANT)} == {
+        "public",
+        "loader",
+        "analyst",
+        "pgadmin",
+    }
+
+
+# Flows
+
+
+def test_every_flow_file_is_one_resource(platform: Deployment):
+    flows = read_flows(PROJECT_FOLDER / "flows")
+    assert {item.name: item.inputs["source"] for item in platform.all(FLOW)} == {
+        flow.key: flow.text for flow in flows
+    }
+    for item in platform.all(FLOW):
+        assert f"{CONTAINER}::kestra" in item.depends_on
+        assert item.inputs["url"] == platform.outputs["kestraUrl"]
+        assert item.inputs["username"] == platform.outputs["kestraUser"]
+        assert item.inputs["password"] == platform.outputs["kestraPassword"]
+
+
+SCHEDULED = """\
+id: nightly
+namespace: demo
+tasks:
+  - {id: hello, type: io.kestra.plugin.core.log.Log, message: Hello}
+triggers:
+  - id: night
+    type: io.kestra.plugin.core.trigger.Schedule
+    cron: 0 3 * * *
+"""
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_triggers_run_unless_schedules_are_off(
+    enabled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "flows/demo/nightly.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(SCHEDULED)
+    source = (
+        deploy(folder=tmp_path, schedulesEnabled=enabled).one(FLOW, "demo/nightly").inputs["source"]
+    )
+    assert yaml.safe_load(source)["triggers"][0].get("disabled") is (None if enabled else True)
+    assert (source == SCHEDULED) is enabled
+
+
+# Secrets and outputs
+
+
+def test_the_outputs_say_where_everything_is(platform: Deployment):
+    assert platform.plain_outputs == {
+        "kestraUrl": "http://localhost:8080",
+        "kestraManagementUrl": "http://localhost:8081",
+        "kestraUser": "admin@example.com",
+        "kestraPassword": "[secret]",
+        "kestraDatabase": "kestra",
+        "pgadminUrl": "http://localhost:8085",
+        "pgadminUser": "admin@example.com",
+        "pgadminPassword": "[secret]",
+        "postgresHost": "localhost",
+        "postgresPort": 5432,
+        "postgresUser": "postgres",
+        "postgresPassword": "[secret]",
+        "warehouseDatabase": "ny_taxi",
+        "etlUser": "etl",
+        "etlPassword": "[secret]",
+        "readerUser": "reader",
+        "readerPassword": "[secret]",
+        "flows": {item.name: 1 for item in platform.all(FLOW)},
+        "images": {
+            "postgres": "postgres:17",
+            "kestra": "kestra/kestra:v1.3.34",
+            "pgadmin": "dpage/pgadmin4:9",
+        },
+    }
+
+
+def test_the_secret_outputs_are_the_passwords_in_use(platform: Deployment):
+    outputs = platform.outputs
+    roles = {item.inputs["name"]: item.inputs["password"] for item in platform.all(ROLE)}
+    containers = {item.name: environment(item) for item in platform.all(CONTAINER)}
+    basic_auth = kestra_configuration(platform)["kestra"]["server"]["basic-auth"]
+    assert outputs["etlPassword"] == roles["etl"]
+    assert outputs["readerPassword"] == roles["reader"]
+    assert outputs["postgresPassword"] == containers["postgres"]["POSTGRES_PASSWORD"]
+    assert outputs["pgadminPassword"] == containers["pgadmin"]["PGADMIN_DEFAULT_PASSWORD"]
+    assert outputs["kestraPassword"] == basic_auth["password"]
+
+
+def test_urls_carry_the_host_name():
+    deployment = deploy(hostName="docker.example.com", kestraPort=9090, pgadminPort=9091)
+    assert deployment.outputs["kestraUrl"] == "http://docker.example.com:9090"
+    assert deployment.outputs["kestraManagementUrl"] == "http://docker.example.com:8081"
+    assert deployment.outputs["pgadminUrl"] == "http://docker.example.com:9091"
+    assert deployment.outputs["postgresHost"] == "docker.example.com"
+    assert deployment.one(POSTGRESQL, "databases").inputs["host"] == "docker.example.com"
+
+
+def test_a_notice_shows_in_the_outputs():
+    assert deploy(notice="Uses offline parts.").outputs["notice"] == "Uses offline parts."
+
+
+CHOSEN = {
+    "postgresPassword": "Chosen1-postgres",
+    "kestraPassword": "Chosen1-kestra",
+    "pgadminPassword": "Chosen1-pgadmin",
+    "etlPassword": "Chosen1-etl",
+    "readerPassword": "Chosen1-reader",
+}
+
+
+@pytest.mark.parametrize("secrets", [{}, CHOSEN], ids=["generated", "chosen"])
+def test_no_password_shows_in_plain_text_anywhere(secrets: dict[str, str]):
+    deployment = deploy(secrets)
+    hidden = {
+        *(f"generated-{item.name}-1A" for item in deployment.all(PASSWORD)),
+        *secrets.values(),
+    }
+    hidden |= {base64.b64encode(value.encode()).decode() for value in hidden}
+    plain = [deployment.plain_outputs, *(item.plain for item in deployment.resources)]
+    shown = "\n".join(str(leaf) for leaf in leaves(plain))
+    assert [value for value in hidden if value in shown] == []
+
+
+def test_passwords_that_the_user_sets_are_used_and_not_generated(platform: Deployment):
+    deployment = deploy(CHOSEN)
+    assert CHOSEN.items() <= deployment.outputs.items()
+    assert {item.name for item in deployment.all(PASSWORD)} == {
+        "kestra-encryption-key",
+        "kestra-role-password",
+        "pgadmin-role-password",
+    }
+
+
+def test_generated_passwords_meet_every_policy(platform: Deployment):
+    assert len(platform.all(PASSWORD)) == 8
+    for item in platform.all(PASSWORD):
+        assert item.inputs == {
+            "length": 32,
+            "special": False,
+            "minLower": 1,
+            "minUpper": 1,
+            "minNumeric": 1,
+        }
+
+
+def test_bad_settings_stop_the_program_before_its_first_resource(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pulumi.CustomResource, "__init__", lambda *_, **__: pytest.fail("declared"))
+    with pytest.raises(SettingsError):
+        deploy(kestraPort=80)
+
+
+# The same every time
+
+
+def test_the_program_declares_the_same_in_every_process():
+    declare = (
+        "import json; from dataclasses import asdict; from tests.unit.harness import deploy;"
+        "resources = {item.key: asdict(item) for item in deploy().resources};"
+        "print(json.dumps(resources, sort_keys=True, default=sorted))"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", declare],
+            cwd=PROJECT_FOLDER,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0].count(b'"inputs"') > 50
