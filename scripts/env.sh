@@ -3,12 +3,19 @@
 # "offline" puts Podium's own drivers on PATH, which Pulumi then uses instead of its plugins.
 # shellcheck shell=bash
 
+case ${1:-} in
+    genuine | offline) ;;
+    *)
+        echo 'usage: . scripts/env.sh genuine|offline' >&2
+        return 2
+        ;;
+esac
 podium_root=$(cd "$(dirname "${BASH_SOURCE[0]:-$0}")/.." && pwd)
 podium_drivers=$podium_root/offline/plugins/bin
+podium_cli=$("$podium_root/scripts/engine.sh") || return
 
-PATH=${PATH//"$podium_drivers:"/}
-PATH=$("$podium_root/scripts/engine.sh"):$PATH
-[ "$1" != offline ] || PATH=$podium_drivers:$PATH
+PATH=$podium_cli:${PATH//"$podium_drivers:"/}
+[ "$1" = genuine ] || PATH=$podium_drivers:$PATH
 export PATH=$podium_root/.venv/bin:$PATH
 export PODIUM_PYTHON=$podium_root/.venv/bin/python
 export PULUMI_SKIP_UPDATE_CHECK=true
@@ -27,4 +34,4 @@ if [ -z "${PULUMI_BACKEND_URL:-}${PULUMI_ACCESS_TOKEN:-}" ] &&
     ! grep -qs '"current": *"[^"]' "${PULUMI_HOME:-$HOME/.pulumi}/credentials.json"; then
     pulumi login --local >&2
 fi
-unset podium_root podium_drivers
+unset podium_root podium_drivers podium_cli

@@ -28,8 +28,10 @@ pip_settings() {
     local bundle=${PIP_CERT:-${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}}
     mkdir "$1"
     echo '[global]' >"$1/pip.conf"
-    python3 -m pip config list | sed -nE \
-        "s/^global\.(index-url|extra-index-url|trusted-host)='(.*)'$/\1 = \2/p" >>"$1/pip.conf"
+    # A variable is listed before, and counts more than, the same setting in a file.
+    .venv/bin/pip config list | sed -nE \
+        "s/^(:env:|global)\.(index-url|extra-index-url|trusted-host)='(.*)'$/\2 = \3/p" |
+        awk '!seen[$1]++' >>"$1/pip.conf"
     if [ -f "$bundle" ]; then
         cp "$bundle" "$1/ca.pem"
         echo 'cert = /pip/ca.pem' >>"$1/pip.conf"
@@ -45,9 +47,9 @@ build() {
     echo "Building the image $image; its log is $logs/$name.log."
     local begin=$SECONDS
     if [ "$name" = base ]; then
-        $sudo offline/images/base/bootstrap.sh | docker import \
+        $sudo offline/images/base/bootstrap.sh >"$scratch/base.tar" && docker import \
             --change "LABEL podium.offline=true podium.context=$hash" \
-            --change 'CMD ["bash"]' - "$image"
+            --change 'CMD ["bash"]' "$scratch/base.tar" "$image"
     else
         context "$name" --directory "$scratch" pip | docker build --force-rm --tag "$image" \
             --label "podium.context=$hash" --file "offline/images/$name/Dockerfile" -

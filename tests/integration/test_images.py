@@ -22,6 +22,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 POSTGRES = "podium-offline/postgres:15"
 PGADMIN = "podium-offline/pgadmin4:9"
+STAND_IN = "podium-offline/kestra-stand-in:v1.3.34"
 NGINX = "podium-offline/nginx:1.22"
 
 Run = Callable[..., Container]
@@ -80,7 +81,7 @@ def published(container: Container) -> int:
     return int(binding["HostPort"])
 
 
-def output(container: Container, command: str) -> str:
+def output(container: Container, command: str | list[str]) -> str:
     """What a command that succeeds prints in the container."""
     code, printed = container.exec_run(command)
     assert code == 0
@@ -356,3 +357,51 @@ class TestNginx:
         container.stop(timeout=20)
         assert container.wait()["StatusCode"] == 0
         assert b"GET /missing.csv.gz" in container.logs()
+
+
+class TestKestraStandIn:
+    def test_serves_its_api_behind_a_login_and_its_health_without(
+        self, run: Run, network: Network
+    ) -> None:
+        database = run(
+            POSTGRES,
+            port=5432,
+            environment={"POSTGRES_PASSWORD": "one", "POSTGRES_DB": "kestra"},
+            network=network.name,
+        )
+        connect(database, "one", dbname="kestra").close()
+        user, password = "admin@example.com", "Secret123"
+        configuration = {
+            "datasources": {
+                "postgres": {
+                    "url": f"jdbc:postgresql://{database.short_id}:5432/kestra",
+                    "driver-class-name": "org.postgresql.Driver",
+                    "username": "postgres",
+                    "password": "one",
+                }
+            },
+            "kestra": {
+                "server": {"basic-auth": {"username": user, "password": password}},
+                "repository": {"type": "postgres"},
+                "queue": {"type": "postgres"},
+                "storage": {"type": "local", "local": {"base-path": "/app/storage"}},
+            },
+        }
+        container = run(
+            STAND_IN,
+            "server",
+            "standalone",
+            port=8080,
+            user="root",
+            environment={"KESTRA_CONFIGURATION": json.dumps(configuration)},
+            network=network.name,
+        )
+        assert answer(lambda: get(container, "/api/v1/main/flows/search")).status_code == 401
+        address = f"http://127.0.0.1:{published(container)}/api/v1/main/flows/search"
+        assert httpx.get(address, auth=(user, password)).json()["total"] == 0
+        health = (
+            "exec 3<>/dev/tcp/127.0.0.1/8081; printf 'GET /health HTTP/1.0\r\n\r\n' >&3; cat <&3"
+        )
+        assert '"UP"' in output(container, ["bash", "-c", health])
+        container.stop(timeout=20)
+        assert container.wait()["StatusCode"] in (0, 143)
