@@ -114,7 +114,7 @@ class _Monitor(mocks.MockMonitor):
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
-        if STACK in request.urn:
+        if _key(request.urn).startswith(STACK):
             outputs = rpc.deserialize_properties(request.outputs)
             self.deployment.outputs = _unwrap(outputs)
             self.deployment.plain_outputs = _mask(outputs)
@@ -192,3 +192,8 @@ def deploy(
     configure(secrets, **config)
     with contextlib.chdir(folder):
         return run(lambda: runpy.run_path(str(PROJECT_FOLDER / "__main__.py")), stack_name)
+
+
+def environment(container: Resource) -> dict[str, str]:
+    """Returns the environment variables of a container."""
+    return dict(env.split("=", 1) for env in container.inputs["envs"])

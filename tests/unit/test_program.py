@@ -32,15 +32,12 @@ from tests.unit.harness import (
     Deployment,
     Resource,
     deploy,
+    environment,
 )
 
 SERVICES = ("postgres", "kestra", "pgadmin")
 IN_POSTGRESQL = (ROLE, DATABASE, SCHEMA, GRANT, DEFAULT_PRIVILEGES)
 DATA_VOLUME = f"{VOLUME}::postgres-data"
-
-
-def environment(container: Resource) -> dict[str, str]:
-    return dict(env.split("=", 1) for env in container.inputs["envs"])
 
 
 def mounts(container: Resource) -> list[tuple[str, str]]:

@@ -1,0 +1,296 @@
+"""Each component alone."""
+
+import json
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+import pytest
+import yaml
+
+from infra.databases import Databases, DatabasesArgs
+from infra.files import FileServer, FileServerArgs
+from infra.kestra.server import KestraServer, KestraServerArgs
+from infra.network import Network
+from infra.pgadmin import PgAdmin, PgAdminArgs
+from infra.postgres import Postgres, PostgresArgs
+from tests.unit.harness import (
+    CONTAINER,
+    NETWORK,
+    PASSWORD,
+    POSTGRESQL,
+    ROLE,
+    VOLUME,
+    Deployment,
+    environment,
+    run,
+)
+
+SERVICE: dict[str, Any] = {"image": "image:1", "network_name": "lan", "bind_address": "192.0.2.1"}
+
+POSTGRES = PostgresArgs(
+    **SERVICE, major_version=17, port=15432, password=None, protect_volume=False
+)
+
+
+def databases_args(server: docker.Container, volume: docker.Volume) -> DatabasesArgs:
+    return DatabasesArgs(
+        host="docker.example.com",
+        port=15432,
+        superuser="root",
+        superuser_password="superuser's",
+        server=server,
+        volume=volume,
+        kestra_database="conductor",
+        warehouse_database="dwh",
+        kestra_role="owner",
+        etl_role="writer",
+        reader_role="analyst",
+        pgadmin_role="browser",
+        etl_password="writer's",
+        reader_password=None,
+    )
+
+
+def kestra(**changes: Any) -> Deployment:
+    def declare() -> None:
+        args = KestraServerArgs(
+            **SERVICE,
+            host="docker.example.com",
+            port=18080,
+            management_port=18081,
+            username="admin@example.com",
+            password=None,
+            database_url="jdbc:postgresql://db:5432/kestra",
+            database_username="owner",
+            database_password="owner's",
+            databases=Network("databases"),
+            variables={"answer": "42", "yes": "no"},
+            secrets={"PLAIN": "one", "SECRET": pulumi.Output.secret("two")},
+            docker_socket=False,
+            protect_volume=False,
+        )
+        server = KestraServer("kestra", replace(args, **changes))
+        pulumi.export("url", server.url)
+        pulumi.export("password", server.password)
+
+    return run(declare)
+
+
+def pgadmin(**changes: Any) -> Deployment:
+    def declare() -> None:
+        args = PgAdminArgs(
+            **SERVICE,
+            host="docker.example.com",
+            port=18085,
+            email="admin@example.com",
+            password=None,
+            database_host="db",
+            databases=("dwh", "conductor"),
+            role="browser",
+            role_password="browser's",
+            depends_on=Network("databases"),
+            protect_volume=False,
+        )
+        component = PgAdmin("pgadmin", replace(args, **changes))
+        pulumi.export("url", component.url)
+        pulumi.export("password", component.password)
+
+    return run(declare)
+
+
+def uploads(deployment: Deployment) -> dict[str, str]:
+    container = deployment.one(CONTAINER, "pgadmin")
+    return {upload["file"]: upload["content"] for upload in container.inputs["uploads"]}
+
+
+def test_network_gives_its_name_on_the_docker_host():
+    deployment = run(lambda: pulumi.export("name", Network("lan").network_name))
+    assert deployment.one(NETWORK, "lan").parent == "podium:infra:Network::lan"
+    assert deployment.outputs == {"name": "podium-test-network"}
+
+
+@pytest.mark.parametrize(
+    ("declare", "variable"),
+    [
+        (
+            lambda password: run(
+                lambda: Postgres("postgres", replace(POSTGRES, password=password))
+            ),
+            "POSTGRES_PASSWORD",
+        ),
+        (lambda password: pgadmin(password=password), "PGADMIN_DEFAULT_PASSWORD"),
+    ],
+    ids=["postgres", "pgadmin"],
+)
+@pytest.mark.parametrize("password", [None, "It's = mine"])
+def test_a_password_is_generated_unless_it_is_given(
+    declare: Callable[[str | None], Deployment], variable: str, password: str | None
+):
+    deployment = declare(password)
+    (container,) = deployment.all(CONTAINER)
+    name = f"{container.name}-password"
+    assert [item.name for item in deployment.all(PASSWORD)] == ([] if password else [name])
+    assert environment(container)[variable] == password or f"generated-{name}-1A"
+    assert container.plain["envs"] == "[secret]"
+
+
+def test_postgres_publishes_its_port_where_it_is_told():
+    def declare() -> None:
+        pulumi.export("password", Postgres("postgres", POSTGRES).password)
+
+    deployment = run(declare)
+    container = deployment.one(CONTAINER, "postgres")
+    assert container.inputs["ports"] == [{"internal": 5432, "external": 15432, "ip": "192.0.2.1"}]
+    assert container.depends_on >= {f"{VOLUME}::postgres-data"}
+    assert deployment.plain_outputs == {"password": "[secret]"}
+
+
+def test_databases_log_in_as_the_superuser_through_the_published_port():
+    def declare() -> None:
+        server = docker.Container("server", image="image:1")
+        databases = Databases("databases", databases_args(server, docker.Volume("data")))
+        pulumi.export("kestra", databases.kestra_password)
+        pulumi.export("etl", databases.etl_password)
+        pulumi.export("reader", databases.reader_password)
+        pulumi.export("pgadmin", databases.pgadmin_password)
+
+    deployment = run(declare)
+    login = {
+        "host": "docker.example.com",
+        "port": "15432",
+        "username": "root",
+        "password": "superuser's",
+    }
+    assert login.items() <= deployment.one(POSTGRESQL, "databases").inputs.items()
+    assert {item.inputs["name"]: item.inputs["password"] for item in deployment.all(ROLE)} == {
+        "owner": deployment.outputs["kestra"],
+        "writer": "writer's",
+        "analyst": deployment.outputs["reader"],
+        "browser": deployment.outputs["pgadmin"],
+    }
+    assert set(deployment.plain_outputs.values()) == {"[secret]"}
+    assert {item.deleted_with for item in deployment.all(ROLE)} == {f"{VOLUME}::data"}
+
+
+def test_kestra_gets_variables_as_text_and_its_secrets_encoded():
+    deployment = kestra(password="Given1-password")
+    envs = environment(deployment.one(CONTAINER, "kestra"))
+    configuration = yaml.safe_load(envs.pop("KESTRA_CONFIGURATION"))
+    assert envs == {"SECRET_PLAIN": "b25l", "SECRET_SECRET": "dHdv"}
+    assert configuration["kestra"]["variables"] == {"globals": {"answer": "42", "yes": "no"}}
+    assert configuration["datasources"]["postgres"]["password"] == "owner's"
+    assert deployment.outputs == {
+        "url": "http://docker.example.com:18080",
+        "password": "Given1-password",
+    }
+    assert deployment.one(CONTAINER, "kestra").plain["envs"] == "[secret]"
+
+
+def test_kestra_waits_for_its_databases_and_owns_the_shared_paths():
+    container = kestra(docker_socket=True).one(CONTAINER, "kestra")
+    assert f"{NETWORK}::databases" in container.depends_on
+    assert container.inputs["user"] == "root"
+    assert len(container.inputs["volumes"]) == 3
+
+
+@contextmanager
+def answering(status: int) -> Iterator[int]:
+    """Runs a server that gives every request this status; yields its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/health" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (401, False)])
+def test_kestra_is_healthy_when_its_management_port_says_so(status: int, healthy: bool):
+    kind, *command = kestra().one(CONTAINER, "kestra").inputs["healthcheck"]["tests"]
+    assert kind == "CMD"
+    with answering(status) as port:
+        command = [part.replace("8081", str(port)) for part in command]
+        assert (subprocess.run(command, timeout=5).returncode == 0) is healthy
+    assert subprocess.run(command, timeout=5, capture_output=True).returncode != 0
+
+
+def test_pgadmin_has_every_database_registered():
+    deployment = pgadmin()
+    envs = environment(deployment.one(CONTAINER, "pgadmin"))
+    servers = json.loads(uploads(deployment)[envs["PGADMIN_SERVER_JSON_FILE"]])
+    shared = {
+        "Group": "Podium",
+        "Host": "db",
+        "Port": 5432,
+        "Username": "browser",
+        "ConnectionParameters": {"sslmode": "prefer", "passfile": "/.pgpass"},
+    }
+    assert servers == {
+        "Servers": {
+            "1": {"Name": "dwh", "MaintenanceDB": "dwh", **shared},
+            "2": {"Name": "conductor", "MaintenanceDB": "conductor", **shared},
+        }
+    }
+    assert deployment.outputs["url"] == "http://docker.example.com:18085"
+
+
+@pytest.mark.parametrize(
+    ("password", "escaped"),
+    [("plain", "plain"), ("a:b", r"a\:b"), ("a\\b", r"a\\b"), (r"\:", r"\\\:"), ("größe", "größe")],
+)
+def test_pgadmin_gets_the_role_password_escaped_for_libpq(password: str, escaped: str):
+    deployment = pgadmin(role_password=password)
+    assert uploads(deployment)["/pgadmin4/pgpass"] == f"db:5432:*:browser:{escaped}\n"
+    assert deployment.one(CONTAINER, "pgadmin").plain["uploads"] == "[secret]"
+
+
+@pytest.mark.parametrize(
+    ("email", "folder"),
+    [
+        ("admin@example.com", "admin_example.com"),
+        ("1st@example.com", "pga_user_1st_example.com"),
+        ("o'brien@example.com", "o'brien_example.com"),
+        ("a/b@example.com", "aslashb_example.com"),
+        ("müller@example.com", "müller_example.com"),
+    ],
+)
+def test_the_pgpass_lies_in_the_storage_of_the_login(email: str, folder: str):
+    container = pgadmin(email=email).one(CONTAINER, "pgadmin")
+    shell, option, script = container.inputs["entrypoints"]
+    assert (shell, option) == ("/bin/sh", "-c")
+    assert shlex.split(script) == [
+        *("install", "-D", "-m", "0600", "/pgadmin4/pgpass"),
+        f"/var/lib/pgadmin/storage/{folder}/.pgpass",
+        *("&&", "exec", "/entrypoint.sh"),
+    ]
+    assert environment(container)["PGADMIN_DEFAULT_EMAIL"] == email
+
+
+def test_the_file_server_is_reached_by_its_name_only():
+    args = FileServerArgs(**SERVICE, folder=Path("/data/taxi"))
+    deployment = run(lambda: pulumi.export("url", FileServer("mirror", args).url))
+    container = deployment.one(CONTAINER, "mirror")
+    assert deployment.outputs == {"url": "http://mirror"}
+    assert container.inputs["networksAdvanced"] == [{"name": "lan", "aliases": ["mirror"]}]
+    assert container.inputs["ports"] == []
+    assert container.inputs["volumes"][0]["readOnly"] is True
