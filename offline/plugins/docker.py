@@ -572,7 +572,9 @@ class Container(_DockerResource):
             if health["Status"] == "healthy":
                 return
             if time.monotonic() > deadline:
-                last = health["Log"][-1]["Output"].strip() if health["Log"] else "none ran"
+                last = "none ran"
+                for check in health["Log"] or []:
+                    last = check["Output"].strip() or f"exit code {check['ExitCode']}"
                 raise ProviderError(
                     f"container {planned['name']} failed to be in healthy state within "
                     f"{planned['waitTimeout']} seconds (last health check: {last}); "

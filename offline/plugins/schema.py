@@ -2,8 +2,9 @@
 
 A provider describes each of its resource types by one table of properties. The rules that work on
 the tables are those of the genuine plugins, which wrap Terraform providers: a value that is absent
-equals the zero value of its type, an absent `computed` property keeps its value, sets ignore order,
-and a list or set of objects is replaced for a change inside it only if the changed field says so.
+equals the zero value of its type, an absent `computed` property keeps its value, and sets ignore
+order. A change inside a list of objects replaces the resource only if the changed field says so,
+inside a set if any field of the changed object does.
 Source: pulumi-terraform-bridge 3.137 (pkg/tfbridge) and terraform-plugin-sdk 2 (helper/schema).
 """
 
@@ -319,7 +320,8 @@ def _diff_elements(
 ) -> Iterator[tuple[str, Change]]:
     assert prop.element is not None
     element = replace(prop.element, replaces=prop.replaces)
-    if prop.kind is Kind.SET:
+    is_set = prop.kind is Kind.SET
+    if is_set:
         old_items, new_items = _without(old, new), _without(new, old)
     else:
         old_items, new_items = _by_key(old, prop.key), _by_key(new, prop.key)
@@ -327,7 +329,16 @@ def _diff_elements(
     pairs = zip_longest(old_items.items(), new_items.items(), fillvalue=none)
     for (old_index, old_item), (new_index, new_item) in pairs:
         index = old_index if new_index is None else new_index
-        yield from _diff_value(element, old_item, new_item, f"{path}[{index}]")
+        # A set knows no changed elements: one goes with all its fields, another one comes.
+        replaces = is_set and (_replaces(element, old_item) or _replaces(element, new_item))
+        for changed, change in _diff_value(element, old_item, new_item, f"{path}[{index}]"):
+            yield changed, replace(change, replaces=change.replaces or replaces)
+
+
+def _replaces(element: Property, item: Any) -> bool:
+    """Whether an object has a field that replaces the resource."""
+    fields = item if isinstance(item, dict) else {}
+    return any(change.replaces for _, change in _diff_object(element.fields, {}, fields, ""))
 
 
 def _without(items: list[Any], others: list[Any]) -> dict[int, Any]:

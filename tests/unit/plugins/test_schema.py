@@ -34,6 +34,7 @@ TABLE: Table = {
     "lines": List(String(), replaces=True),
     "tags": Set(String()),
     "points": Set(POINT, replaces=True),
+    "path": List(POINT, replaces=True),
     "ports": List(
         Object({"inner": Integer(), "outer": Integer(computed=True, replaces=True)}),
         replaces=True,
@@ -176,8 +177,14 @@ def test_plan_of_an_update_keeps_what_the_server_gave() -> None:
         pytest.param(
             {"points": [{"x": 1, "note": "a"}]},
             {"points": [{"x": 1, "note": "b"}]},
-            {"points[0].note": "update"},
-            id="a field decides for itself",
+            {"points[0].note": "update replace"},
+            id="any field decides for an object of a set",
+        ),
+        pytest.param(
+            {"path": [{"x": 1, "note": "a"}]},
+            {"path": [{"x": 1, "note": "b"}]},
+            {"path[0].note": "update"},
+            id="a field of an object of a list decides for itself",
         ),
         pytest.param(
             {"points": [{"x": 1}]},
