@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from offline.kestra import states
@@ -43,7 +43,7 @@ class _Run:
         self._services = services
         self._flow = flow
         self._tell = tell
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._contexts: set[RunContext] = set()
         self._killed = False
         self.execution = execution
@@ -53,7 +53,7 @@ class _Run:
     @contextmanager
     def _step(self) -> Iterator[Json]:
         """Change the execution in one step, then save and tell it."""
-        with self._lock:
+        with self.lock:
             yield self.execution
             self._services.store.save_execution(self.execution)
             self._tell(self.execution)
@@ -67,7 +67,7 @@ class _Run:
 
     def kill(self) -> None:
         """Stop what runs and let nothing more begin."""
-        with self._lock:
+        with self.lock:
             if self._killed or states.is_terminated(self.execution):
                 return
             self._killed = True
@@ -156,7 +156,7 @@ class _Run:
 
     def _task_run(self, task: Json, parent: Json | None, branch: Branch) -> Json:
         """The task run of an execution that is continued, or a new one."""
-        with self._lock:
+        with self.lock:
             for run in self._runs():
                 if (
                     run["taskId"] == task["id"]
@@ -319,7 +319,7 @@ class _Run:
     @contextmanager
     def _cancellable(self, context: RunContext) -> Iterator[None]:
         """Let a kill of the execution reach the context."""
-        with self._lock:
+        with self.lock:
             self._contexts.add(context)
             if self._killed:
                 context.cancellation.cancel()
@@ -327,7 +327,7 @@ class _Run:
             context.cancellation.check()
             yield
         finally:
-            with self._lock:
+            with self.lock:
                 self._contexts.discard(context)
 
 
@@ -384,12 +384,21 @@ class Executor:
     # --- listening -------------------------------------------------------------------------------
 
     @contextmanager
-    def listening(self, execution_id: str, listener: Listener) -> Iterator[None]:
-        """Have `listener` told every step of an execution while the block runs."""
+    def listening(self, execution_id: str, listener: Listener) -> Iterator[Json | None]:
+        """Have `listener` told every step of an execution while the block runs.
+
+        Yields:
+            The execution as it is before the first of these steps; None if there is none.
+        """
         with self._lock:
-            self._listeners.setdefault(execution_id, []).append(listener)
+            run = self._running.get(execution_id)
+        with run.lock if run else nullcontext():
+            found = run.execution if run else self._services.store.execution(execution_id)
+            now = found and states.shown(found)
+            with self._lock:
+                self._listeners.setdefault(execution_id, []).append(listener)
         try:
-            yield
+            yield now
         finally:
             with self._lock:
                 self._listeners[execution_id].remove(listener)

@@ -10,11 +10,17 @@ from typing import Any
 from amazon.ion import simpleion
 from amazon.ion.core import Timestamp, TimestampPrecision
 from amazon.ion.exceptions import IonException
+from amazon.ion.simpleion import IonPyValueModel
 
 from offline.kestra.errors import Gone, IllegalArgument
 from offline.kestra.states import instant
 from offline.kestra.store import Store
 
+ION_AS_PLAIN_DATA = (
+    IonPyValueModel.MAY_BE_BARE
+    | IonPyValueModel.SYMBOL_AS_TEXT
+    | IonPyValueModel.STRUCT_AS_STD_DICT
+)
 _KEY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
 _DURATION = re.compile(r"P(?=[^T]|T.)(?:\d*D)?(?:T(?=.)(?:\d*H)?(?:\d*M)?(?:\d*S)?)?")
 
@@ -42,17 +48,12 @@ def typed(value: Any) -> tuple[str, Any]:
         case date():
             return "DATE", value.isoformat()
         case str():
-            return ("DURATION" if _DURATION.fullmatch(value) else "STRING"), str(value)
-        case _:
-            return "JSON", _plain(value)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return typed(value)[1]
+            return ("DURATION" if _DURATION.fullmatch(value) else "STRING"), value
+        case dict():
+            return "JSON", {str(key): typed(each)[1] for key, each in value.items()}
+        case list():
+            return "JSON", [typed(each)[1] for each in value]
+    raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 def parse(text: str) -> tuple[str, Any]:
@@ -62,7 +63,7 @@ def parse(text: str) -> tuple[str, Any]:
         IllegalArgument: the text is no Ion.
     """
     try:
-        return typed(simpleion.loads(text))
+        return typed(simpleion.loads(text, value_model=ION_AS_PLAIN_DATA))
     except (IonException, ValueError, TypeError) as error:
         raise IllegalArgument(f"Invalid JSON value for: {text}") from error
 

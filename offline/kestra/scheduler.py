@@ -212,25 +212,25 @@ class Scheduler:
                 _LOG.exception("the triggers could not be evaluated")
 
     def _evaluate(self, state: Json) -> None:
-        due = state.get("nextExecutionDate")
-        if state["disabled"] or not due or datetime.fromisoformat(due) > datetime.now(UTC):
-            return
-        if state.get("backfill", {}).get("paused"):
-            return
         with self._lock:
-            if (
-                self._store.trigger(*(state[n] for n in ("namespace", "flowId", "triggerId")))
-                != state
-            ):
+            key = (state["namespace"], state["flowId"], state["triggerId"])
+            if self._store.trigger(*key) != state:
                 return  # changed since it was read
-            if "executionId" in state:
+            if "executionId" in state:  # one execution of a trigger at a time
                 last = self._store.execution(state["executionId"])
                 if last and not states.is_terminated(last):
-                    return  # one execution of a trigger at a time
-            flow, trigger = self._declared(state)
-            if flow is None or trigger is None or flow.get("disabled") or trigger.get("disabled"):
+                    return
+                del state["executionId"]
+                self._store.save_trigger(state)
+            due = state.get("nextExecutionDate")
+            if not due or datetime.fromisoformat(due) > datetime.now(UTC):
                 return
-            self._fire(flow, trigger, state, datetime.fromisoformat(due))
+            flow, trigger = self._declared(state)
+            held = state["disabled"] or state.get("backfill", {}).get("paused")
+            if held or not flow or not trigger:
+                return
+            if not flow.get("disabled") and not trigger.get("disabled"):
+                self._fire(flow, trigger, state, datetime.fromisoformat(due))
 
     def _fire(self, flow: Json, trigger: Json, state: Json, at: datetime) -> None:
         following = neighbour(trigger, at)

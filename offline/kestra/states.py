@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -73,10 +74,14 @@ def _shown_state(state: Json) -> Json:
     return shown
 
 
-def shown(holder: Json) -> Json:
-    """An execution, task run or attempt as the API shows it: each state with its duration."""
-    result = holder | {"state": _shown_state(holder["state"])}
+def _shown(holder: Json) -> Json:
+    holder["state"] = _shown_state(holder["state"])
     for children in ("taskRunList", "attempts"):
-        if children in holder:
-            result[children] = [shown(child) for child in holder[children]]
-    return result
+        for child in holder.get(children, ()):
+            _shown(child)
+    return holder
+
+
+def shown(execution: Json) -> Json:
+    """A copy of an execution as the API shows it: all its states with their durations."""
+    return _shown(copy.deepcopy(execution))

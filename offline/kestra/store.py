@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
@@ -146,10 +147,12 @@ class Store:
         parameters: libpq parameters of the database.
 
     Raises:
-        psycopg.OperationalError: it cannot be reached within 30 seconds.
+        psycopg.OperationalError: it cannot be reached within 10 seconds, or lets nobody in.
     """
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
+        # The pool would try for long and tell only that it did; one connection tells why.
+        psycopg.connect(**parameters, connect_timeout=10).close()  # type: ignore[arg-type]
         self._pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
             kwargs={**parameters, "row_factory": dict_row, "application_name": "kestra-stand-in"},
             configure=_configure,
@@ -157,7 +160,7 @@ class Store:
             max_size=8,
             open=False,
         )
-        self._pool.open(wait=True, timeout=30)
+        self._pool.open(wait=True)
         self._migrate()
 
     def close(self) -> None:

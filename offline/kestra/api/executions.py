@@ -81,15 +81,12 @@ def _form_values(call: Call, flow: Json, execution: Json, *, keep: bool) -> Json
 
 
 def _url(call: Call, execution: Json) -> str:
-    base = call.server.config.url
-    tenant = call.server.config.release.tenant
-    path = "/".join(
-        part
-        for part in ("/ui", tenant, "executions", execution["namespace"], execution["flowId"],
-                     execution["id"])
-        if part
-    )  # fmt: skip
-    return base + path
+    """Where the genuine server's page shows the execution."""
+    release, base = call.server.config.release, call.server.config.url
+    place = f"executions/{execution['namespace']}/{execution['flowId']}/{execution['id']}"
+    if release.tenant:
+        return f"{base.rstrip('/')}/ui/{release.tenant}/{place}"
+    return f"{base}/ui/{place}"  # with the doubled slash of that release
 
 
 @route("POST", "/executions/{namespace}/{id}", (MULTIPART,))
@@ -108,7 +105,7 @@ def create(call: Call) -> Any:
         execution["inputs"] = values
     url = {"url": _url(call, execution)}
     if not call.flag("wait", False):
-        first = states.shown(json.loads(to_json(execution)))
+        first = states.shown(execution)
         call.server.executor.submit(flow, execution)
         return first | url
     return _finished(call, flow, execution) | url
@@ -190,7 +187,7 @@ def _webhook(call: Call) -> Any:
     values = execution_inputs.values_of(resolve_inputs(call.server.services, flow, execution, {}))
     if values:
         execution["inputs"] = values
-    first = states.shown(json.loads(to_json(execution)))
+    first = states.shown(execution)
     call.server.executor.submit(flow, execution)
     return first
 
@@ -296,18 +293,15 @@ async def _events(call: Call, execution_id: str) -> AsyncIterator[str]:
     def event(name: str, execution: Json) -> str:
         return f"id: {name}\ndata: {to_json(execution)}\n\n"
 
-    with call.server.executor.listening(execution_id, listener):
-        stored = await asyncio.to_thread(call.server.store.execution, execution_id)
-        if stored is None:
-            return
-        now = states.shown(stored)
+    with call.server.executor.listening(execution_id, listener) as now:
         first = True
-        while not states.is_terminated(now):
+        while now and not states.is_terminated(now):
             yield event("progress", now)
             now, first = await steps.get(), False
-        if not first:
+        if now and not first:
             yield event("progress", now)
-        yield event("end", now)
+        if now:
+            yield event("end", now)
 
 
 @route("GET", "/executions/{execution}/file")
@@ -436,7 +430,7 @@ def restart(call: Call) -> Any:
     execution["state"] = states.moved(execution["state"], "RESTARTED")
     execution["metadata"]["attemptNumber"] += 1
     execution["flowRevision"] = flow["revision"]
-    first = states.shown(json.loads(to_json(execution)))
+    first = states.shown(execution)
     call.server.executor.submit(flow, execution)
     return first
 
@@ -459,6 +453,6 @@ def replay(call: Call) -> Any:
         "originalId": parent["originalId"],
         "metadata": parent["metadata"] | {"attemptNumber": parent["metadata"]["attemptNumber"] + 1},
     }
-    first = states.shown(json.loads(to_json(execution))) | {"taskRunList": []}
+    first = states.shown(execution) | {"taskRunList": []}
     call.server.executor.submit(flow, execution)
     return first

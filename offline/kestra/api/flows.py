@@ -141,15 +141,14 @@ def source_search(call: Call) -> Any:
 
 
 def _fragments(text: str, query: str | None) -> list[str]:
-    """The lines around each line that holds the query, the query marked."""
-    if not query:
-        return []
-    lines, found, last = text.split("\n"), [], -1
+    """The lines around the first line that holds the query, the query marked."""
+    lines = text.split("\n")
     for number, line in enumerate(lines):
-        if query in line and number > last:
-            last = number + 3
-            found.append("\n".join(lines[max(number - 1, 0) : last]))
-    return [fragment.replace(query, f"[mark]{query}[/mark]") for fragment in found]
+        if query and query in line:
+            start = max(number - 1, 0)
+            fragment = "\n".join(lines[start : start + 4])
+            return [fragment.replace(query, f"[mark]{query}[/mark]")]
+    return []
 
 
 @route("GET", "/flows/distinct-namespaces")

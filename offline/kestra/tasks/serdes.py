@@ -10,7 +10,7 @@ import csv
 from amazon.ion import simpleion
 from amazon.ion.exceptions import IonException
 
-from offline.kestra.keyvalues import typed
+from offline.kestra.keyvalues import ION_AS_PLAIN_DATA, typed
 from offline.kestra.pebble import stringify
 from offline.kestra.schema import Json, Property
 from offline.kestra.tasks.base import Runnable, TaskError
@@ -45,7 +45,9 @@ class IonToCsv(Runnable):
                 quoting=csv.QUOTE_ALL if self.flag("alwaysDelimitText") else csv.QUOTE_MINIMAL,
             )
             try:
-                for row in simpleion.load(source, single_value=False, parse_eagerly=False):
+                for row in simpleion.load(
+                    source, single_value=False, parse_eagerly=False, value_model=ION_AS_PLAIN_DATA
+                ):
                     self.context.cancellation.check()
                     if size == 0 and self.flag("header"):
                         writer.writerow(row.keys())

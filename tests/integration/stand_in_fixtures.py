@@ -1,0 +1,171 @@
+"""A stand-in for the Kestra server in a process of its own, for the tests that need one."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from psycopg import sql
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from tests.integration.conftest import PostgresServer
+
+ROOT = Path(__file__).parents[2]
+USERNAME, PASSWORD = "admin@kestra.dev", "Kestra1234"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Database:
+    """A database of its own on the test's PostgreSQL server."""
+
+    server: PostgresServer
+    name: str
+
+    @property
+    def url(self) -> str:
+        return f"jdbc:postgresql://{self.server.host}:{self.server.port}/{self.name}"
+
+    def connect(self):
+        return self.server.connect(self.name)
+
+
+@dataclass
+class StandIn:
+    """A stand-in server: started, stopped and started again on the same data."""
+
+    database: Database
+    folder: Path
+    version: str = "1.3.34"
+    auth: bool = True
+    globals: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    management_port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def api(self) -> str:
+        return f"{self.base}/api/v1" + ("/main" if self.version.startswith("1.") else "")
+
+    def configuration(self) -> dict:
+        basic = {"username": USERNAME, "password": PASSWORD} if self.auth else {"enabled": False}
+        return {
+            "datasources": {
+                "postgres": {
+                    "url": self.database.url,
+                    "driverClassName": "org.postgresql.Driver",
+                    "username": self.database.server.user,
+                    "password": self.database.server.password,
+                }
+            },
+            "micronaut": {"server": {"host": "127.0.0.1", "port": self.port}},
+            "endpoints": {"all": {"port": self.management_port}},
+            "kestra": {
+                "server": {"basic-auth": basic, "terminationGracePeriod": "20s"},
+                "repository": {"type": "postgres"},
+                "queue": {"type": "postgres"},
+                "storage": {"type": "local", "local": {"base-path": str(self.folder / "storage")}},
+                "tasks": {"tmp-dir": {"path": str(self.folder / "wd")}},
+                "url": f"{self.base}/",
+                "variables": {"globals": self.globals},
+            },
+        }
+
+    def start(self) -> None:
+        environment = {
+            **os.environ,
+            "KESTRA_STAND_IN_VERSION": self.version,
+            "KESTRA_CONFIGURATION": yaml.safe_dump(self.configuration()),
+        }
+        for name, value in self.secrets.items():
+            environment[f"SECRET_{name}"] = base64.b64encode(value.encode()).decode()
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "offline.kestra", "server", "standalone"],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        self._wait()
+
+    @retry(
+        retry=retry_if_exception_type(httpx.TransportError),
+        stop=stop_after_delay(30),
+        wait=wait_fixed(0.1),
+        reraise=True,
+    )
+    def _wait(self) -> None:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log()
+        httpx.get(f"http://127.0.0.1:{self.management_port}/health").raise_for_status()
+
+    def stop(self, timeout: float = 30) -> int:
+        """SIGTERM, as `docker stop` sends; the exit status."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(timeout)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def log(self) -> str:
+        return (self.folder / "server.log").read_text()
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.api,
+            auth=(USERNAME, PASSWORD) if self.auth else None,
+            timeout=60,
+        )
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[Database]:
+    name = f"kestra_{secrets.token_hex(4)}"
+    with postgres.connect() as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield Database(postgres, name)
+    with postgres.connect() as connection:
+        connection.execute(
+            sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+        )
+
+
+@pytest.fixture
+def start_stand_in(database: Database, tmp_path: Path) -> Iterator[Callable[..., StandIn]]:
+    """Starts stand-ins on the test's database; those that still run are stopped at the end."""
+    started: list[StandIn] = []
+
+    def start(**settings) -> StandIn:
+        server = StandIn(database, tmp_path, **settings)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        if server.process and server.process.poll() is None:
+            server.kill()

@@ -1,0 +1,632 @@
+"""The stand-in for Kestra on a real PostgreSQL: flows that run, fail, are killed, and survive."""
+
+from __future__ import annotations
+
+import gzip
+import http.server
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.stand_in_fixtures import PASSWORD, ROOT, USERNAME, StandIn
+
+pytest_plugins = ["tests.integration.stand_in_fixtures"]
+Start = Callable[..., StandIn]
+HEADER = (
+    "VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,RatecodeID,"
+    "store_and_fwd_flag,PULocationID,DOLocationID,payment_type,fare_amount,extra,mta_tax,"
+    "tip_amount,tolls_amount,improvement_surcharge,total_amount,congestion_surcharge\n"
+)
+
+
+def trips(count: int) -> str:
+    """So many yellow trips; every fourth lacks vendor, passengers, rate code and payment type."""
+    rows = []
+    for n in range(count):
+        vendor, passengers, rate, payment = ("", "", "", "") if n % 4 == 3 else (1, 2, 1, n % 2 + 1)
+        rows.append(
+            f"{vendor},2019-01-01 00:{n // 60 % 60:02}:{n % 60:02},2019-01-01 01:00:00,{passengers},"
+            f"1.5,{rate},N,151,239,{payment},7,0.5,0.5,1.65,0,0.3,9.95,"
+        )
+    return HEADER + "\n".join(rows) + "\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[str]:
+    """A static file server with two months of trips; its address."""
+    folder = tmp_path / "www" / "yellow"
+    folder.mkdir(parents=True)
+    for month, count in (("2019-01", 1000), ("2019-02", 500)):
+        data = gzip.compress(trips(count).encode())
+        (folder / f"yellow_tripdata_{month}.csv.gz").write_bytes(data)
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "www")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Client:
+    """Calls of the API, checked for success."""
+
+    def __init__(self, server: StandIn) -> None:
+        self.server = server
+        self.http = server.client()
+
+    def create(self, source: str) -> dict[str, Any]:
+        response = self.http.post(
+            "/flows", content=source, headers={"Content-Type": "application/x-yaml"}
+        )
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def start(self, flow: str, *, wait: bool = False, **inputs: str) -> dict[str, Any]:
+        response = self.http.post(
+            f"/executions/{flow}",
+            params={"wait": wait},
+            files={name: (None, value) for name, value in inputs.items()} or None,
+        )
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def run(self, source: str, **inputs: str) -> dict[str, Any]:
+        """Create a flow in the namespace `t` and run it to its end."""
+        flow = self.create(f"namespace: t\n{source}")
+        return self.start(f"t/{flow['id']}", wait=True, **inputs)
+
+    def execution(self, execution_id: str) -> dict[str, Any]:
+        return self.http.get(f"/executions/{execution_id}").raise_for_status().json()
+
+    def wait(self, execution_id: str, *states: str, seconds: float = 20) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            execution = self.execution(execution_id)
+            if execution["state"]["current"] in states:
+                return execution
+            time.sleep(0.05)
+        raise AssertionError(f"{execution_id} is {execution['state']}, not {states}")
+
+    def logs(self, execution: dict[str, Any], level: str = "INFO") -> list[str]:
+        found = self.http.get(f"/logs/{execution['id']}", params={"minLevel": level})
+        return [entry["message"] for entry in found.raise_for_status().json()]
+
+
+def state(execution: dict[str, Any]) -> str:
+    return execution["state"]["current"]
+
+
+def states(holder: dict[str, Any]) -> list[str]:
+    return [history["state"] for history in holder["state"]["histories"]]
+
+
+def runs(execution: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {run["taskId"]: run for run in execution["taskRunList"]}
+
+
+@pytest.fixture
+def server(start_stand_in: Start) -> StandIn:
+    return start_stand_in()
+
+
+@pytest.fixture
+def client(server: StandIn) -> Client:
+    return Client(server)
+
+
+@pytest.fixture
+def jdbc(server: StandIn) -> str:
+    """Plugin defaults with the connection to the test's database."""
+    return (
+        "\npluginDefaults:\n  - type: io.kestra.plugin.jdbc.postgresql\n    values:\n"
+        f"      url: {server.database.url}\n      username: {server.database.server.user}\n"
+        f"      password: {server.database.server.password}\n"
+    )
+
+
+# --- the taxi flow --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def taxi(start_stand_in: Start, database: Any, files: str) -> Client:
+    user, password = database.server.user, database.server.password
+    server = start_stand_in(
+        globals={"source": f"{files}/{{taxi}}", "warehouse": database.url},
+        secrets={"WAREHOUSE_USERNAME": user, "WAREHOUSE_PASSWORD": password},
+    )
+    with database.connect() as connection:
+        connection.execute("CREATE SCHEMA staging; CREATE SCHEMA trips")
+    client = Client(server)
+    client.create((ROOT / "flows" / "zoomcamp" / "taxi_load.yaml").read_text())
+    return client
+
+
+def loaded(client: Client) -> tuple[int, float]:
+    with client.server.database.connect() as connection:
+        row = connection.execute("SELECT count(*), sum(total_amount) FROM trips.yellow").fetchone()
+    return row[0], float(row[1])
+
+
+def test_a_month_of_trips_is_loaded_once(taxi: Client) -> None:
+    first = taxi.start("zoomcamp/taxi_load", wait=True, taxi="yellow", month="2019-01")
+    assert state(first) == "SUCCESS", taxi.logs(first)
+    assert loaded(taxi) == (1000, 9950.0)
+    assert any("1000 rows read, 1000 inserted" in line for line in taxi.logs(first))
+    again = taxi.start("zoomcamp/taxi_load", wait=True, taxi="yellow", month="2019-01")
+    assert loaded(taxi) == (1000, 9950.0)
+    assert any("0 inserted" in line for line in taxi.logs(again))
+
+
+def test_two_months_load_at_once(taxi: Client) -> None:
+    started = [
+        taxi.start("zoomcamp/taxi_load", taxi="yellow", month=month)
+        for month in ("2019-01", "2019-02")
+    ]
+    for execution in started:
+        taxi.wait(execution["id"], "SUCCESS")
+    assert loaded(taxi)[0] == 1500
+
+
+def test_a_missing_file_fails_and_leaves_no_staging_table(taxi: Client) -> None:
+    execution = taxi.start("zoomcamp/taxi_load", wait=True, taxi="yellow", month="2020-12")
+    assert state(execution) == "FAILED"
+    assert runs(execution).keys() == {"extract", "drop_staging"}
+    assert any("response code '404'" in line for line in taxi.logs(execution, "ERROR"))
+
+
+def test_neither_logs_nor_outputs_hold_the_password(taxi: Client) -> None:
+    password = taxi.server.database.server.password
+    taxi.create(
+        "id: leak\nnamespace: t\ntasks:\n  - id: log\n    type: io.kestra.plugin.core.log.Log\n"
+        "    message: \"it is {{ secret('WAREHOUSE_PASSWORD') }}.\"\n"
+    )
+    execution = taxi.start("t/leak", wait=True)
+    (line,) = taxi.logs(execution)
+    assert password not in line
+    assert line.startswith("it is **masked*")
+    assert password not in taxi.server.log()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"taxi": "blue", "month": "2019-01"}, "it must match the values `[yellow, green]`"),
+        ({"taxi": "yellow", "month": "2019-13"}, "it must match the pattern"),
+        ({"taxi": "yellow"}, "missing required input"),
+    ],
+)
+def test_wrong_inputs_are_refused(taxi: Client, inputs: dict[str, str], message: str) -> None:
+    response = taxi.http.post(
+        "/executions/zoomcamp/taxi_load",
+        files={name: (None, value) for name, value in inputs.items()},
+    )
+    assert response.status_code == 422
+    assert message in response.json()["message"]
+
+
+# --- release 1.x ------------------------------------------------------------------------------------
+
+
+def test_release_1_wants_a_tenant_and_credentials(server: StandIn) -> None:
+    flows = f"{server.api}/flows/search"
+    refused = httpx.get(flows)
+    assert (refused.status_code, refused.content) == (401, b"")
+    assert refused.headers["www-authenticate"] == "Basic"
+    assert httpx.get(flows, auth=(USERNAME, "wrong")).status_code == 401
+    assert httpx.get(flows, headers={"Authorization": "Basic !!!"}).status_code == 401
+    assert httpx.get(flows, auth=(USERNAME, PASSWORD)).json() == {"results": [], "total": 0}
+    plain = f"{server.base}/api/v1/flows/search"
+    assert httpx.get(plain, auth=(USERNAME, PASSWORD)).status_code == 404
+    assert httpx.get(f"{server.base}/api/v1/configs").json()["version"] == "1.3.34"
+    assert httpx.get(f"{server.base}/ping").text == "pong"
+
+
+def test_release_1_lets_nobody_in_with_a_weak_password(start_stand_in: Start, monkeypatch) -> None:
+    monkeypatch.setattr("tests.integration.stand_in_fixtures.PASSWORD", "short")
+    server = start_stand_in()
+    answer = httpx.get(f"{server.api}/flows/search", auth=(USERNAME, "short"))
+    assert answer.status_code == 401
+    (error,) = httpx.get(f"{server.base}/api/v1/basicAuthValidationErrors").json()
+    assert "The password must have 8 chars" in error
+    assert "nobody can log in" in server.log()
+
+
+def test_release_1_reserves_words(client: Client) -> None:
+    response = client.http.post(
+        "/flows",
+        content="id: pause\nnamespace: t\ntasks:\n  - id: l\n"
+        "    type: io.kestra.plugin.core.log.Log\n    message: x\n",
+        headers={"Content-Type": "application/x-yaml"},
+    )
+    assert response.status_code == 422
+    assert "Flow id is a reserved keyword: pause" in response.json()["message"]
+
+
+def test_what_is_not_supported_is_refused_by_name(client: Client) -> None:
+    answer = client.http.get("/dashboards")
+    assert answer.status_code == 501
+    assert "`dashboards`" in answer.json()["message"]
+    report = client.http.post(
+        "/flows/validate",
+        content="id: a\nnamespace: t\nsla: []\ntasks: []\n",
+        headers={"Content-Type": "application/x-yaml"},
+    ).json()
+    assert report[0]["constraints"].startswith("sla: not supported by the stand-in")
+
+
+def test_the_page_says_what_it_is(server: StandIn) -> None:
+    client = Client(server)
+    client.run("id: shown\ntasks:\n  - {id: f, type: io.kestra.plugin.core.execution.Fail}\n")
+    assert httpx.get(server.base).status_code == 401
+    page = httpx.get(server.base, auth=(USERNAME, PASSWORD))
+    assert "This is not Kestra." in page.text
+    assert "shown" in page.text
+    assert "FAILED" in page.text
+    assert page.headers["server"] == "podium-kestra-stand-in"
+
+
+def test_health(server: StandIn) -> None:
+    base = f"http://127.0.0.1:{server.management_port}"
+    assert httpx.get(f"{base}/health/readiness").json()["status"] == "UP"
+    assert httpx.get(f"{base}/health/liveness").json()["status"] == "UNKNOWN"
+
+
+# --- tasks --------------------------------------------------------------------------------------------
+
+
+def test_rows_are_shown_as_the_jdbc_plugin_shows_them(client: Client, jdbc: str) -> None:
+    execution = client.run(
+        """\
+id: types
+tasks:
+  - id: one
+    type: io.kestra.plugin.jdbc.postgresql.Query
+    fetchType: FETCH_ONE
+    sql: >-
+      SELECT 1::int AS i, 1.50::numeric AS n, 2::numeric AS w, true AS b, 'x'::text AS t,
+      NULL::int AS nothing, date '2024-01-02' AS d, time '03:04:05' AS c,
+      timestamp '2024-01-02 03:04:05.120' AS ts, timestamptz '2024-01-02 03:04:05+02' AS tz,
+      interval '1 year 2 days 03:04:05' AS iv, '{"a": [1]}'::jsonb AS j, ARRAY[1, 2] AS a,
+      'f47ac10b-58cc-4372-a567-0e02b2c3d479'::uuid AS u
+"""
+        + jdbc
+    )
+    assert state(execution) == "SUCCESS", client.logs(execution)
+    assert runs(execution)["one"]["outputs"]["row"] == {
+        "i": 1, "n": 1.5, "w": 2, "b": True, "t": "x", "nothing": None, "d": "2024-01-02",
+        "c": "03:04:05", "ts": "2024-01-02T03:04:05.12", "tz": "2024-01-02T01:04:05Z",
+        "iv": "P1Y0M2DT3H4M5S", "j": {"a": [1]}, "a": [1, 2],
+        "u": "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+    }  # fmt: skip
+
+
+def test_queries_are_one_transaction(client: Client, jdbc: str) -> None:
+    script = "CREATE TABLE half (id int); INSERT INTO half VALUES (1); SELECT broken;"
+    task = "id: q{n}\ntasks:\n  - id: q\n    type: io.kestra.plugin.jdbc.postgresql.Queries\n"
+    whole = client.run(task.format(n=1) + f"    sql: {script}\n" + jdbc)
+    assert state(whole) == "FAILED"
+    (message,) = client.logs(whole, "ERROR")
+    assert message == 'ERROR: column "broken" does not exist\n  Position: 8'
+    exists = "SELECT to_regclass('half') IS NOT NULL"
+    with client.server.database.connect() as connection:
+        assert connection.execute(exists).fetchone() == (False,)
+    client.run(task.format(n=2) + f"    transaction: false\n    sql: {script}\n" + jdbc)
+    with client.server.database.connect() as connection:
+        assert connection.execute(exists).fetchone() == (True,)
+
+
+def test_query_takes_one_statement_and_parameters(client: Client, jdbc: str) -> None:
+    execution = client.run(
+        """\
+id: q
+tasks:
+  - id: bound
+    type: io.kestra.plugin.jdbc.postgresql.Query
+    fetchType: FETCH
+    sql: SELECT x FROM generate_series(1, 10) AS x WHERE x > :low AND x % 2 = 0
+    parameters: {low: 6}
+  - id: two
+    type: io.kestra.plugin.jdbc.postgresql.Query
+    sql: SELECT 1; SELECT 2
+"""
+        + jdbc
+    )
+    assert runs(execution)["bound"]["outputs"] == {"rows": [{"x": 8}, {"x": 10}], "size": 2}
+    assert state(execution) == "FAILED"
+    assert "only a single SQL statement" in client.logs(execution, "ERROR")[0]
+
+
+def test_a_table_goes_out_and_in_again(client: Client, jdbc: str) -> None:
+    execution = client.run(
+        """\
+id: copies
+tasks:
+  - id: out
+    type: io.kestra.plugin.jdbc.postgresql.CopyOut
+    sql: SELECT x, NULL::text AS y FROM generate_series(1, 1000) AS x
+    format: CSV
+    header: true
+    delimiter: ";"
+    nullString: "-"
+  - id: pack
+    type: io.kestra.plugin.compress.FileCompress
+    from: "{{ outputs.out.uri }}"
+    compression: GZIP
+  - id: unpack
+    type: io.kestra.plugin.compress.FileDecompress
+    from: "{{ outputs.pack.uri }}"
+    compression: GZIP
+  - id: table
+    type: io.kestra.plugin.jdbc.postgresql.Queries
+    sql: CREATE TABLE target (y text, x int);
+  - id: in
+    type: io.kestra.plugin.jdbc.postgresql.CopyIn
+    from: "{{ outputs.unpack.uri }}"
+    table: target
+    columns: [x, y]
+    format: CSV
+    header: true
+    delimiter: ";"
+    nullString: "-"
+  - id: store
+    type: io.kestra.plugin.jdbc.postgresql.Query
+    fetchType: STORE
+    sql: SELECT x FROM target WHERE x < 3 ORDER BY x
+  - id: purge
+    type: io.kestra.plugin.core.storage.PurgeCurrentExecutionFiles
+outputs:
+  - {id: stored, type: INT, value: "{{ outputs.store.size }}"}
+"""
+        + jdbc
+    )
+    assert state(execution) == "SUCCESS", client.logs(execution)
+    found = runs(execution)
+    assert found["out"]["outputs"]["rowCount"] == found["in"]["outputs"]["rowCount"] == 1000
+    assert execution["outputs"] == {"stored": 2}
+    assert len(found["purge"]["outputs"]["uris"]) >= 4
+    assert not list((client.server.folder / "storage" / "t" / "copies").rglob("*.ion"))
+
+
+def test_flowable_tasks(client: Client) -> None:
+    execution = client.run(
+        """\
+id: flowables
+inputs:
+  - {id: way, type: STRING, defaults: left}
+tasks:
+  - id: if
+    type: io.kestra.plugin.core.flow.If
+    condition: "{{ inputs.way == 'left' }}"
+    then:
+      - {id: yes, type: io.kestra.plugin.core.debug.Return, format: "{{ inputs.way }}"}
+    else:
+      - {id: no, type: io.kestra.plugin.core.debug.Return, format: no}
+  - id: switch
+    type: io.kestra.plugin.core.flow.Switch
+    value: "{{ inputs.way }}"
+    cases:
+      left:
+        - {id: case, type: io.kestra.plugin.core.debug.Return, format: "{{ outputs.yes.value }}!"}
+  - id: each
+    type: io.kestra.plugin.core.flow.ForEach
+    values: [a, b, 3]
+    concurrencyLimit: 0
+    tasks:
+      - {id: inner, type: io.kestra.plugin.core.debug.Return, format: "{{ taskrun.value }}-"}
+      - {id: outer, type: io.kestra.plugin.core.debug.Return,
+         format: "{{ outputs.inner[taskrun.value].value }}{{ taskrun.iteration }}"}
+  - id: parallel
+    type: io.kestra.plugin.core.flow.Parallel
+    tasks:
+      - {id: p1, type: io.kestra.plugin.core.flow.Sleep, duration: PT0.4S}
+      - {id: p2, type: io.kestra.plugin.core.flow.Sleep, duration: PT0.4S}
+  - id: soft
+    type: io.kestra.plugin.core.flow.AllowFailure
+    tasks:
+      - {id: f, type: io.kestra.plugin.core.execution.Fail}
+  - {id: skipped, type: io.kestra.plugin.core.debug.Return, runIf: "{{ false }}", format: x}
+  - {id: off, type: io.kestra.plugin.core.debug.Return, disabled: true, format: x}
+outputs:
+  - {id: all, type: JSON, value: "{{ outputs.outer }}"}
+"""
+    )
+    found = runs(execution)
+    assert state(execution) == "WARNING"
+    assert found["if"]["outputs"] == {"evaluationResult": True}
+    assert "no" not in found
+    assert found["case"]["outputs"] == {"value": "left!"}
+    assert execution["outputs"]["all"] == {
+        value: {"value": f"{value}-{n}"} for n, value in enumerate(("a", "b", "3"))
+    }
+    assert state(found["skipped"]) == "SKIPPED"
+    assert "off" not in found
+    slept = [found[name]["state"] for name in ("p1", "p2")]
+    assert slept[0]["startDate"] < slept[1]["endDate"]
+    assert slept[1]["startDate"] < slept[0]["endDate"]
+
+
+def test_retry_timeout_and_allowed_failure(client: Client) -> None:
+    execution = client.run(
+        """\
+id: robust
+tasks:
+  - id: again
+    type: io.kestra.plugin.core.execution.Fail
+    allowFailure: true
+    retry: {type: constant, interval: PT0.1S, maxAttempts: 3}
+  - id: slow
+    type: io.kestra.plugin.core.flow.Sleep
+    duration: PT30S
+    timeout: PT0.3S
+errors:
+  - {id: handler, type: io.kestra.plugin.core.log.Log, message: "handled {{ flow.id }}"}
+"""
+    )
+    found = runs(execution)
+    assert state(execution) == "FAILED"
+    assert len(found["again"]["attempts"]) == 3
+    assert state(found["again"]) == "WARNING"
+    assert state(found["slow"]) == "FAILED"
+    lines = client.logs(execution)
+    assert "Timeout after 00:00:00.300" in lines
+    assert "handled robust" in lines
+
+
+def test_an_undefined_name_fails_the_task(client: Client) -> None:
+    execution = client.run(
+        "id: u\ntasks:\n  - id: l\n    type: io.kestra.plugin.core.log.Log\n"
+        '    message: "{{ inputs.nope }}"\n'
+    )
+    assert state(execution) == "FAILED"
+    assert client.logs(execution, "ERROR") == [
+        "Unable to find `nope` used in the expression `{{ inputs.nope }}` at line 1"
+    ]
+
+
+def test_a_running_query_is_killed(client: Client, jdbc: str) -> None:
+    client.create(
+        "id: long\nnamespace: t\ntasks:\n  - id: sleep\n"
+        "    type: io.kestra.plugin.jdbc.postgresql.Query\n    sql: SELECT pg_sleep(300)\n" + jdbc
+    )
+    started = client.start("t/long")
+    client.wait(started["id"], "RUNNING")
+    time.sleep(0.5)
+    assert client.http.delete(f"/executions/{started['id']}/kill").status_code == 202
+    killed = client.wait(started["id"], "KILLED", seconds=5)
+    assert states(killed) == ["CREATED", "RUNNING", "KILLING", "KILLED"]
+    (run,) = killed["taskRunList"]
+    assert states(run) == ["CREATED", "RUNNING", "KILLED"]
+    assert states(run["attempts"][0]) == ["CREATED", "RUNNING", "KILLED"]
+    with client.server.database.connect() as connection:
+        busy = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)' "
+        busy += "AND state = 'active' AND pid <> pg_backend_pid()"
+        assert connection.execute(busy).fetchone() == (0,)
+
+
+def test_concurrency_holds_executions_back(client: Client) -> None:
+    client.create(
+        "id: one\nnamespace: t\nconcurrency: {limit: 1}\ntasks:\n  - id: s\n"
+        "    type: io.kestra.plugin.core.flow.Sleep\n    duration: PT0.5S\n"
+    )
+    first, second = (client.start("t/one") for _ in range(2))
+    assert state(client.execution(second["id"])) == "QUEUED"
+    ended = client.wait(second["id"], "SUCCESS")
+    assert client.execution(first["id"])["state"]["endDate"] <= ended["state"]["histories"][2]["date"]
+
+
+# --- schedules ----------------------------------------------------------------------------------------
+
+
+def test_a_schedule_runs_until_it_is_disabled(client: Client) -> None:
+    client.create(
+        "id: ticking\nnamespace: t\ntasks:\n  - id: l\n    type: io.kestra.plugin.core.log.Log\n"
+        '    message: "{{ trigger.date }}"\ntriggers:\n  - id: every\n'
+        "    type: io.kestra.plugin.core.trigger.Schedule\n"
+        '    cron: "* * * * * *"\n    withSeconds: true\n'
+    )
+    search = {"namespace": "t", "flowId": "ticking"}
+    for _ in range(100):
+        found = client.http.get("/executions/search", params=search).json()
+        if found["total"] >= 2:
+            break
+        time.sleep(0.05)
+    assert found["total"] >= 2
+    trigger = {"namespace": "t", "flowId": "ticking", "triggerId": "every"}
+    client.http.put("/triggers", json=trigger | {"disabled": True}).raise_for_status()
+    time.sleep(0.5)
+    before = client.http.get("/executions/search", params=search).json()["total"]
+    time.sleep(1.5)
+    assert client.http.get("/executions/search", params=search).json()["total"] == before
+    (state,) = client.http.get("/triggers/search", params=search).json()["results"]
+    assert state["triggerContext"]["disabled"] is True
+
+
+# --- restarts -----------------------------------------------------------------------------------------
+
+
+def test_everything_survives_a_restart(client: Client, server: StandIn) -> None:
+    execution = client.run(
+        "id: kept\ntasks:\n  - {id: l, type: io.kestra.plugin.core.log.Log, message: hi}\n"
+    )
+    client.http.put("/namespaces/t/kv/answer", json=42).raise_for_status()
+    uuid = httpx.get(f"{server.base}/api/v1/configs").json()["uuid"]
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 5
+    server.start()
+    assert client.http.get("/flows/t/kept").json()["revision"] == 1
+    assert client.execution(execution["id"])["state"] == execution["state"]
+    assert client.logs(execution) == ["hi"]
+    assert client.http.get("/namespaces/t/kv/answer").json() == {"type": "NUMBER", "value": 42}
+    assert httpx.get(f"{server.base}/api/v1/configs").json()["uuid"] == uuid
+
+
+def test_a_stop_waits_for_what_runs(client: Client, server: StandIn) -> None:
+    client.create(
+        "id: short\nnamespace: t\ntasks:\n  - id: s\n"
+        "    type: io.kestra.plugin.core.flow.Sleep\n    duration: PT2S\n"
+    )
+    started = client.start("t/short")
+    client.wait(started["id"], "RUNNING")
+    assert server.stop() == 0
+    server.start()
+    execution = client.execution(started["id"])
+    assert state(execution) == "SUCCESS"
+    assert len(execution["taskRunList"][0]["attempts"]) == 1
+
+
+def test_a_killed_server_goes_on_where_it_was(client: Client, server: StandIn) -> None:
+    client.create(
+        """\
+id: resumed
+namespace: t
+tasks:
+  - {id: done, type: io.kestra.plugin.core.debug.Return, format: once}
+  - {id: slow, type: io.kestra.plugin.core.flow.Sleep, duration: PT2S}
+  - {id: last, type: io.kestra.plugin.core.debug.Return, format: "{{ outputs.done.value }}"}
+"""
+    )
+    started = client.start("t/resumed")
+    for _ in range(100):
+        if "slow" in runs({"taskRunList": [], **client.execution(started["id"])}):
+            break
+        time.sleep(0.05)
+    server.kill()
+    server.start()
+    execution = client.wait(started["id"], "SUCCESS")
+    found = runs(execution)
+    assert len(found["done"]["attempts"]) == 1
+    assert [state(attempt) for attempt in found["slow"]["attempts"]] == ["KILLED", "SUCCESS"]
+    assert found["last"]["outputs"] == {"value": "once"}
+
+
+def test_a_failed_execution_is_restarted_from_the_failed_task(client: Client) -> None:
+    execution = client.run(
+        """\
+id: second
+tasks:
+  - {id: a, type: io.kestra.plugin.core.debug.Return, format: x}
+  - {id: b, type: io.kestra.plugin.core.kv.Get, key: missing, errorOnMissing: true}
+"""
+    )
+    assert state(execution) == "FAILED"
+    client.http.put("/namespaces/t/kv/missing", json="now here").raise_for_status()
+    client.http.post(f"/executions/{execution['id']}/restart").raise_for_status()
+    again = client.wait(execution["id"], "SUCCESS")
+    assert [len(run["attempts"]) for run in again["taskRunList"]] == [1, 2]
+    assert again["metadata"]["attemptNumber"] == 2
+
+
+def test_a_server_without_its_database_says_so(start_stand_in: Start, database: Any) -> None:
+    server = start_stand_in()
+    server.stop()
+    server.database.server = type(database.server)(
+        "127.0.0.1", database.server.port, "postgres", "wrong"
+    )
+    with pytest.raises(AssertionError, match="datasources.postgres.url: cannot use"):
+        server.start()
