@@ -105,7 +105,8 @@ class _UniqueKeyLoader(yaml.BaseLoader):
 def _yaml_fault(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
-        return f"is no valid YAML: line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+        reason = ", ".join(filter(None, (error.context, error.problem)))
+        return f"is no valid YAML: line {mark.line + 1}, column {mark.column + 1}: {reason}"
     return f"is no valid YAML: {error}"
 
 
