@@ -574,7 +574,7 @@ class Container(_DockerResource):
             if time.monotonic() > deadline:
                 last = "none ran"
                 for check in health["Log"] or []:
-                    last = check["Output"].strip() or f"exit code {check['ExitCode']}"
+                    last = " ".join(check["Output"].split()) or f"exit code {check['ExitCode']}"
                 raise ProviderError(
                     f"container {planned['name']} failed to be in healthy state within "
                     f"{planned['waitTimeout']} seconds (last health check: {last}); "

@@ -1,6 +1,6 @@
 """The `random` package: passwords and identifiers from the machine's cryptographic source.
 
-Follows pulumi-random 4.21 (terraform-provider-random 3.8, internal/provider/resource_password.go
+Follows pulumi-random 4.21 (terraform-provider-random 3.9, internal/provider/resource_password.go
 and resource_id.go).
 """
 
