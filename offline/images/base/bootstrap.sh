@@ -6,7 +6,7 @@ set -euo pipefail
 
 command -v debootstrap >/dev/null || {
     apt-get update -qq
-    apt-get install -qq --yes --no-install-recommends debootstrap
+    apt-get install -qq --yes --no-install-recommends debootstrap debian-archive-keyring
 } >&2
 
 mirror=
