@@ -135,7 +135,7 @@ def service_container(
             interval="5s",
             timeout="5s",
             retries=10,
-            start_period=f"{health.start_period}s",
+            start_period=_duration(health.start_period),
         ),
         wait=True,
         wait_timeout=health.wait_timeout,
@@ -143,3 +143,9 @@ def service_container(
         destroy_grace_seconds=stop_timeout,
         opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on)),
     )
+
+
+def _duration(seconds: int) -> str:
+    """Returns a duration as Docker reports it; in any other form it would show as a change."""
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

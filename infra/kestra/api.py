@@ -140,9 +140,10 @@ class KestraClient:
         return _json_object(self._request("GET", f"{self._root}/executions/{execution_id}"))
 
     def get_logs(self, execution_id: str) -> list[dict[str, Any]]:
-        """Returns the log of an execution, oldest line first."""
-        lines = _json(self._request("GET", f"{self._root}/logs/{execution_id}"))
-        return sorted(lines, key=lambda line: str(line["timestamp"]))
+        """Returns the log of an execution from level INFO on."""
+        path = f"{self._root}/logs/{execution_id}"
+        lines: list[dict[str, Any]] = _json(self._request("GET", path, params={"minLevel": "INFO"}))
+        return lines
 
     def _send_source(
         self, method: str, path: str, source: str, *, repeat: bool = False
