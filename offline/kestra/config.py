@@ -67,7 +67,7 @@ class Config:
     """Everything the server is told from outside.
 
     Attributes:
-        database: libpq parameters of Kestra's own database.
+        database: libpq's connection string of Kestra's own database.
         storage: folder of the internal storage.
         scratch: folder for the working files of running tasks.
         basic_auth: the credentials; None means that none are set.
@@ -77,7 +77,7 @@ class Config:
     """
 
     release: Release
-    database: Mapping[str, str] = field(repr=False)
+    database: str = field(repr=False)
     jdbc_url: str
     storage: Path
     scratch: Path
@@ -94,7 +94,7 @@ class Config:
 
 
 def _kebab(key: str) -> str:
-    """camelCase to kebab-case: Micronaut takes both for the same property."""
+    """CamelCase to kebab-case: Micronaut takes both for the same property."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", key).lower()
 
 
@@ -185,9 +185,9 @@ def load(environment: Mapping[str, str]) -> Config:
             faults.append(f"{key}: {value!r} is not supported, set it to {supported!r}")
 
     jdbc_url = str(properties.get("datasources.postgres.url", ""))
-    database: dict[str, str] = {}
+    database = ""
     try:
-        database = jdbc.parameters(
+        database = jdbc.conninfo(
             jdbc_url,
             properties.get("datasources.postgres.username"),
             properties.get("datasources.postgres.password"),

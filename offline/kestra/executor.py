@@ -504,6 +504,10 @@ class Executor:
                 else:
                     self._admit({**row["value"], "revision": row["revision"]}, execution)
 
+    def busy(self) -> bool:
+        """Whether any execution is running."""
+        return bool(self._running)
+
     def close(self, grace: float) -> None:
         """Let no more begin and wait for what runs.
 
@@ -513,7 +517,7 @@ class Executor:
         with self._lock:
             self._closed = True
         deadline = time.monotonic() + grace
-        while self._running and time.monotonic() < deadline:
+        while self.busy() and time.monotonic() < deadline:
             time.sleep(0.05)
         self._pool.shutdown(wait=False, cancel_futures=True)
 

@@ -195,7 +195,7 @@ class Flows:
             result["constraints"] = str(error)
         return result
 
-    # --- showing -----------------------------------------------------------------------------------
+    # --- showing ---------------------------------------------------------------------------------
 
     def shown(self, row: Mapping[str, Any], *, with_source: bool = False) -> Json:
         """A row of the store as the API shows the flow."""
@@ -219,9 +219,8 @@ class Flows:
         Raises:
             ConstraintViolations: it breaks a constraint, or is there already.
         """
-        if flow.get("namespace") and flow.get("id"):
-            if self._store.flow(flow["namespace"], flow["id"]):
-                raise violation("flow.id", "Flow id already exists")
+        if self._store.flow(str(flow.get("namespace")), str(flow.get("id"))):
+            raise violation("flow.id", "Flow id already exists")
         self.validate(flow)
         return self._save(flow, text)
 

@@ -22,7 +22,7 @@ from offline.kestra.schema import Json, parsed_duration
 _URI = re.compile(
     r"[a-z]+://(?:www\.)?[-\w@:%.+~#=]{1,256}\.[a-zA-Z0-9()]{1,6}\b[-\w()@:%+.~#?&/=]*"
 )
-_EMAIL = re.compile(r"|[a-zA-Z0-9_!#$%&’*+/=?`{|}~^.-]+@[a-zA-Z0-9.-]+")
+_EMAIL = re.compile(r"|[a-zA-Z0-9_!#$%&\u2019*+/=?`{|}~^.-]+@[a-zA-Z0-9.-]+")
 
 
 @dataclass
@@ -196,36 +196,40 @@ def _file(text: str) -> str:
 
 def _broken(each: Json, value: Any) -> str | None:
     """What the value breaks of the input's own rules."""
-    kind = each["type"]
-    if kind == "STRING" and each.get("validator"):
-        if not re.fullmatch(each["validator"], value):
-            return f"it must match the pattern `{each['validator']}`"
-    if kind in ("SELECT", "ENUM") and value not in (each.get("values") or ()):
-        if each.get("required", True) and not each.get("allowCustomValue"):
-            return f"it must match the values `{_list(each.get('values'))}`"
-    if kind == "MULTISELECT" and not each.get("allowCustomValue"):
-        if any(member not in (each.get("values") or ()) for member in value):
-            return f"it must match the values `{_list(each.get('values'))}`"
-    if kind == "EMAIL" and not _EMAIL.fullmatch(value):
-        return "The input must be a valid email"
-    if kind in ("INT", "FLOAT"):
-        if each.get("min") is not None and value < each["min"]:
-            return f"it must be more than `{each['min']}`"
-        if each.get("max") is not None and value > each["max"]:
-            return f"it must be less than `{each['max']}`"
-    if kind in ("DATE", "DATETIME", "TIME"):
-        if each.get("after") and value < each["after"]:
-            return f"it must be after `{each['after']}`"
-        if each.get("before") and value > each["before"]:
-            return f"it must be before `{each['before']}`"
-    if kind == "DURATION":
-        length = parsed_duration(value) or 0
-        if each.get("min") and length < (parsed_duration(each["min"]) or 0):
-            return f"It must be more than `{each['min']}`"
-        if each.get("max") and length > (parsed_duration(each["max"]) or 0):
-            return f"It must be less than `{each['max']}`"
+    match each["type"]:
+        case "STRING":
+            pattern = each.get("validator")
+            if pattern and not re.fullmatch(pattern, value):
+                return f"it must match the pattern `{pattern}`"
+        case "SELECT" | "ENUM" | "MULTISELECT" as kind:
+            options = each.get("values") or []
+            free = each.get("allowCustomValue")
+            if kind != "MULTISELECT":
+                free = free or not each.get("required", True)
+            chosen = value if kind == "MULTISELECT" else [value]
+            if not free and any(option not in options for option in chosen):
+                return f"it must match the values `[{', '.join(options)}]`"
+        case "EMAIL":
+            if not _EMAIL.fullmatch(value):
+                return "The input must be a valid email"
+        case "INT" | "FLOAT":
+            return _outside(value, each.get("min"), each.get("max"), each)
+        case "DATE" | "DATETIME" | "TIME":
+            if each.get("after") and value < each["after"]:
+                return f"it must be after `{each['after']}`"
+            if each.get("before") and value > each["before"]:
+                return f"it must be before `{each['before']}`"
+        case "DURATION":
+            low, high = (
+                parsed_duration(each[name]) if each.get(name) else None for name in ("min", "max")
+            )
+            return _outside(parsed_duration(value) or 0, low, high, each)
     return None
 
 
-def _list(values: list[str] | None) -> str:
-    return f"[{', '.join(values or ())}]"
+def _outside(value: float, low: float | None, high: float | None, each: Json) -> str | None:
+    if low is not None and value < low:
+        return f"it must be more than `{each['min']}`"
+    if high is not None and value > high:
+        return f"it must be less than `{each['max']}`"
+    return None

@@ -1,4 +1,4 @@
-"""JDBC URLs of PostgreSQL, turned into the parameters of libpq.
+"""JDBC URLs of PostgreSQL, turned into connection strings of libpq.
 
 Source of the URL's form and of the parameters' meaning: the documentation of pgjdbc,
 https://jdbc.postgresql.org/documentation/use/
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from urllib.parse import parse_qsl, unquote
+
+from psycopg.conninfo import make_conninfo
 
 _URL = re.compile(
     r"jdbc:postgresql:(?://(?P<hosts>[^/?]*)(?:/(?P<path>[^?]*))?|(?P<name>[^/?]+))?(?:\?(?P<query>.*))?"
@@ -39,8 +41,8 @@ _WITHOUT_EFFECT = {
 }
 
 
-def parameters(url: str, user: object = None, password: object = None) -> dict[str, str]:
-    """The libpq parameters of a JDBC URL.
+def conninfo(url: str, user: object = None, password: object = None) -> str:
+    """The connection string of libpq for a JDBC URL.
 
     Args:
         url: `jdbc:postgresql://host:port/database?parameter=value`.
@@ -78,4 +80,4 @@ def parameters(url: str, user: object = None, password: object = None) -> dict[s
     if password is not None:
         result["password"] = str(password)
     # pgjdbc takes the user's name for a database that is not given; so does libpq.
-    return result
+    return make_conninfo("", **result)

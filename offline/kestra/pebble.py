@@ -60,7 +60,7 @@ class _Parser(Parser):
 
     def parse_condexpr(self) -> nodes.Expr:
         line = self.stream.current.lineno
-        test: nodes.Expr = super().parse_condexpr()  # type: ignore[no-untyped-call]
+        test: nodes.Expr = super().parse_condexpr()
         if not self.stream.skip_if("question"):
             return test
         chosen = self.parse_condexpr()
@@ -119,13 +119,13 @@ class _Environment(NativeEnvironment):
             if isinstance(obj, Mapping) or (
                 isinstance(obj, (list, str)) and isinstance(argument, int)
             ):
-                return obj[argument]  # type: ignore[index]
+                return obj[argument]
         except LookupError:
             pass
         return self.undefined(name=str(argument), obj=obj)
 
     @staticmethod
-    def concat(values: Iterable[Any]) -> Any:  # type: ignore[override]
+    def concat(values: Iterable[Any]) -> Any:
         parts = list(values)
         return parts[0] if len(parts) == 1 else "".join(map(stringify, parts))
 
@@ -227,8 +227,10 @@ def _date_add(value: Any, amount: int, unit: str) -> datetime:
              "MONTHS": "months", "YEARS": "years"}  # fmt: skip
     if unit not in names:
         raise RenderError(f"No enum constant java.time.temporal.ChronoUnit.{unit}")
-    step = int(amount) / 1000 if unit == "NANOS" else int(amount)
-    return moment(value) + relativedelta(**{names[unit]: step})
+    if unit == "NANOS":
+        amount = int(amount) // 1000
+    step: dict[str, Any] = {names[unit]: int(amount)}
+    return moment(value) + relativedelta(**step)
 
 
 def _number(value: Any, type: str | None = None) -> Any:

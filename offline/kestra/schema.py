@@ -322,6 +322,14 @@ def _java_hash(text: str) -> int:
     return result
 
 
+_JAVA = {
+    "flag": "boolean",
+    "whole": "java.lang.Integer",
+    "number": "java.lang.Double",
+    "duration": "java.time.Duration",
+}
+
+
 @dataclass(frozen=True)
 class Reader:
     """Reads nodes into data.
@@ -483,18 +491,18 @@ class Reader:
         raise self._mismatch(node, "java.util.List<io.kestra.core.models.Label>")
 
     def _mismatch(self, node: Node, wanted: str) -> ConstraintViolations:
-        got, token = {
-            MappingNode: ("Object value", "START_OBJECT"),
-            SequenceNode: ("Array value", "START_ARRAY"),
-        }.get(type(node), (f'String "{node.value}"', "VALUE_STRING"))
+        got, token = f'String "{node.value}"', "VALUE_STRING"
+        if isinstance(node, MappingNode):
+            got, token = "Object value", "START_OBJECT"
+        elif isinstance(node, SequenceNode):
+            got, token = "Array value", "START_ARRAY"
         return self._illegal(
             f"Cannot deserialize value of type `{wanted}` from {got} (token `JsonToken.{token}`)",
             node.start_mark,
         )
 
     def _scalar(self, node: Node, declared: Property) -> Any:
-        wanted = {"flag": "boolean", "whole": "java.lang.Integer", "number": "java.lang.Double",
-                  "duration": "java.time.Duration"}.get(declared.kind, "java.lang.String")  # fmt: skip
+        wanted = _JAVA.get(declared.kind, "java.lang.String")
         if not isinstance(node, ScalarNode):
             raise self._mismatch(node, wanted)
         text = str(node.value)
@@ -622,7 +630,7 @@ def violations(data: Json, cls: Class, tasks: Mapping[str, Class]) -> list[tuple
 
 
 def shown(data: Json, cls: Class, tasks: Mapping[str, Class]) -> Json:
-    """The data as the API shows it: without nulls, and with or without defaults as the class has it."""
+    """The data as the API shows it: no nulls, and no defaults unless the class shows them."""
     result: Json = {}
     for name, declared in cls.properties.items():
         value = data.get(name)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import uvicorn
@@ -31,8 +34,9 @@ class StartError(Exception):
 class _Uvicorn(uvicorn.Server):
     """Leaves the signals to us: executions are waited for before the API closes."""
 
-    def install_signal_handlers(self) -> None:
-        pass
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 def _web_server(application: ASGIApp, host: str, port: int) -> _Uvicorn:
@@ -76,12 +80,12 @@ def run(config: Config) -> None:
         _LOG.error("kestra.server.basic-auth: nobody can log in: %s", "; ".join(reasons))
     executor.recover()
     scheduler.start()
-    try:
-        asyncio.run(_serve(server))
-    finally:
-        scheduler.stop()
-        executor.close(0)
-        store.close()
+    asyncio.run(_serve(server))
+    if executor.busy():
+        # What did not end in time is continued by the next server; its threads would hold us up.
+        logging.shutdown()
+        os._exit(0)
+    store.close()
 
 
 async def _serve(server: Server) -> None:
@@ -102,13 +106,10 @@ async def _serve(server: Server) -> None:
         config.port,
         config.management_port,
     )
-    ending = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({ending, serving}, return_when=asyncio.FIRST_COMPLETED)
-    if stop.is_set():
-        _LOG.info("stopping: waiting up to %s s for what runs", config.grace_period)
-        server.scheduler.stop()
-        await asyncio.to_thread(server.executor.close, config.grace_period)
+    await stop.wait()
+    _LOG.info("stopping: waiting up to %s s for what runs", config.grace_period)
+    server.scheduler.stop()
+    await asyncio.to_thread(server.executor.close, config.grace_period)
     for each in web:
         each.should_exit = True
-    ending.cancel()
     await serving

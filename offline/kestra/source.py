@@ -86,6 +86,7 @@ def value(node: Node) -> Any:
         return {key: value(child) for key, child in pairs(node)}
     if isinstance(node, SequenceNode):
         return [value(child) for child in node.value]
+    assert isinstance(node, ScalarNode)
     return scalar(node)
 
 

@@ -1,11 +1,11 @@
-"""What the server keeps in PostgreSQL: flows with their revisions, executions, logs, triggers, keys.
+"""What the server keeps in PostgreSQL: flows and revisions, executions, logs, triggers, keys.
 
 The tables live in a schema of their own, so that the database stays free for a genuine server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -101,7 +101,7 @@ class Conditions:
 
     def add(self, text: str, *values: Any) -> None:
         """Add one; `text` is SQL of ours, `values` are what comes from outside."""
-        self._parts.append(sql.SQL(text))  # type: ignore[arg-type]
+        self._parts.append(sql.SQL(text))
         self.values.extend(values)
 
     def add_namespace(self, prefix: str | None) -> None:
@@ -109,10 +109,10 @@ class Conditions:
         if prefix:
             self.add("(namespace = %s OR starts_with(namespace, %s))", prefix, f"{prefix}.")
 
-    def clause(self) -> sql.Composable:
+    def clause(self) -> sql.Composed:
         """The clause, with WHERE if there is any condition."""
         if not self._parts:
-            return sql.SQL("")
+            return sql.Composed([])
         return sql.SQL(" WHERE ") + sql.SQL(" AND ").join(self._parts)
 
 
@@ -136,7 +136,7 @@ class Page:
                 raise ValueError(f"Unable to sort by `{name}`")
             terms.append(f"{column} {'DESC' if direction.lower() == 'desc' else 'ASC'}")
         order = ", ".join(terms) or default
-        self.sql = sql.SQL(f" ORDER BY {order} LIMIT %s OFFSET %s")  # type: ignore[arg-type]
+        self.sql = sql.SQL(f" ORDER BY {order} LIMIT %s OFFSET %s")
         self.values = (size, (page - 1) * size)
 
 
@@ -144,17 +144,18 @@ class Store:
     """The database of the server.
 
     Args:
-        parameters: libpq parameters of the database.
+        conninfo: libpq's connection string of the database.
 
     Raises:
         psycopg.OperationalError: it cannot be reached within 10 seconds, or lets nobody in.
     """
 
-    def __init__(self, parameters: Mapping[str, str]) -> None:
+    def __init__(self, conninfo: str) -> None:
         # The pool would try for long and tell only that it did; one connection tells why.
-        psycopg.connect(**parameters, connect_timeout=10).close()  # type: ignore[arg-type]
+        psycopg.connect(conninfo, connect_timeout=10).close()
         self._pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
-            kwargs={**parameters, "row_factory": dict_row, "application_name": "kestra-stand-in"},
+            conninfo,
+            kwargs={"row_factory": dict_row, "application_name": "kestra-stand-in"},
             configure=_configure,
             min_size=1,
             max_size=8,
@@ -170,30 +171,30 @@ class Store:
     def _migrate(self) -> None:
         with self._pool.connection() as connection:
             connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (_SCHEMA,))
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}")
             connection.execute("CREATE TABLE IF NOT EXISTS migrations (done int NOT NULL)")
             row = connection.execute(
                 "SELECT coalesce(max(done), 0) AS done FROM migrations"
             ).fetchone()
             done = row["done"] if row else 0
             for number, migration in enumerate(_MIGRATIONS[done:], done + 1):
-                connection.execute(migration)  # type: ignore[call-overload]
+                connection.execute(migration)
                 connection.execute("INSERT INTO migrations VALUES (%s)", (number,))
 
-    def _all(self, query: sql.Composable | str, values: Sequence[Any] = ()) -> list[DictRow]:
+    def _all(self, query: str | sql.Composed, values: Sequence[Any] = ()) -> list[DictRow]:
         with self._pool.connection() as connection:
-            return connection.execute(query, values).fetchall()  # type: ignore[call-overload,no-any-return]
+            return connection.execute(query, values).fetchall()
 
-    def _one(self, query: sql.Composable | str, values: Sequence[Any] = ()) -> DictRow | None:
+    def _one(self, query: str | sql.Composed, values: Sequence[Any] = ()) -> DictRow | None:
         rows = self._all(query, values)
         return rows[0] if rows else None
 
     def _run(self, query: str, values: Sequence[Any] = ()) -> int:
         with self._pool.connection() as connection:
-            return connection.execute(query, values).rowcount  # type: ignore[call-overload,no-any-return]
+            return connection.execute(query, values).rowcount
 
     def _page(self, table: str, conditions: Conditions, page: Page) -> tuple[list[DictRow], int]:
-        where = sql.SQL(f" FROM {table}") + conditions.clause()  # type: ignore[arg-type]
+        where = sql.SQL(f" FROM {table}") + conditions.clause()
         total = self._one(sql.SQL("SELECT count(*) AS count") + where, conditions.values)
         rows = self._all(sql.SQL("SELECT *") + where + page.sql, [*conditions.values, *page.values])
         return rows, total["count"] if total else 0
@@ -222,8 +223,8 @@ class Store:
             deleted: whether a deleted flow is found as well.
         """
         row = self._one(
-            "SELECT * FROM flows WHERE namespace = %s AND id = %s AND (%s::int IS NULL OR revision = %s)"
-            " ORDER BY revision DESC LIMIT 1",
+            "SELECT * FROM flows WHERE namespace = %s AND id = %s"
+            " AND (%s::int IS NULL OR revision = %s) ORDER BY revision DESC LIMIT 1",
             (namespace, flow_id, revision, revision),
         )
         return row if row and (deleted or not row["deleted"]) else None
@@ -251,8 +252,8 @@ class Store:
         """
         row = self._one(
             "INSERT INTO flows (namespace, id, revision, deleted, source, value) SELECT %s, %s,"
-            " coalesce(max(revision), 0) + 1, %s, %s, %s FROM flows WHERE namespace = %s AND id = %s"
-            " RETURNING revision",
+            " coalesce(max(revision), 0) + 1, %s, %s, %s FROM flows"
+            " WHERE namespace = %s AND id = %s RETURNING revision",
             (value["namespace"], value["id"], deleted, source, Jsonb(value),
              value["namespace"], value["id"]),
         )  # fmt: skip
@@ -335,8 +336,8 @@ class Store:
     def add_log(self, entry: Json) -> None:
         """Store a log entry in the form of the API."""
         self._run(
-            "INSERT INTO logs (execution_id, namespace, flow_id, task_id, task_run_id, attempt, level,"
-            " timestamp, value) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "INSERT INTO logs (execution_id, namespace, flow_id, task_id, task_run_id, attempt,"
+            " level, timestamp, value) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 entry.get("executionId"), entry["namespace"], entry["flowId"], entry.get("taskId"),
                 entry.get("taskRunId"), entry.get("attemptNumber"), LEVELS[entry["level"]],
@@ -408,8 +409,8 @@ class Store:
         self._run(
             "INSERT INTO key_values (namespace, key, type, value, description, expires)"
             " VALUES (%s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))"
-            " ON CONFLICT (namespace, key) DO UPDATE SET type = excluded.type, value = excluded.value,"
-            " description = excluded.description, updated = clock_timestamp(),"
+            " ON CONFLICT (namespace, key) DO UPDATE SET type = excluded.type,"
+            " value = excluded.value, description = excluded.description, updated = clock_timestamp(),"
             " expires = excluded.expires",
             (namespace, key, kind, Jsonb(value), description, ttl),
         )
@@ -442,5 +443,5 @@ class Store:
 
 
 def _configure(connection: Connection[DictRow]) -> None:
-    connection.execute(f"SET search_path TO {_SCHEMA}")  # type: ignore[arg-type]
+    connection.execute(f"SET search_path TO {_SCHEMA}")
     connection.commit()

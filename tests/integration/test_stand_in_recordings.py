@@ -19,9 +19,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.integration import stand_in_fixtures
 from tests.integration.stand_in_fixtures import StandIn
 
-pytest_plugins = ["tests.integration.stand_in_fixtures"]
+database = stand_in_fixtures.database
+start_stand_in = stand_in_fixtures.start_stand_in
 RECORDINGS = Path(__file__).parent / "recordings" / "kestra-0.20.7.jsonl"
 COUNT = 215
 
@@ -240,7 +242,10 @@ def same_order(recording: dict[str, Any], value: Any) -> Any:
     if key and isinstance(value, list):
         return sorted(value, key=lambda each: each[key])
     if key and isinstance(value, dict) and "results" in value:
-        return {**value, "results": sorted(value["results"], key=lambda each: len(json.dumps(each)))}
+        return {
+            **value,
+            "results": sorted(value["results"], key=lambda each: len(json.dumps(each))),
+        }
     if isinstance(value, dict) and value.get("_embedded", {}).get("errors"):
         found = sorted(value["_embedded"]["errors"], key=lambda each: str(each["message"]))
         return {**value, "_embedded": {"errors": found}}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from starlette.responses import Response
+
 from offline.kestra.api.executions import period
 from offline.kestra.api.routing import EMPTY, TEXT, Call, Resource, paged
 from offline.kestra.errors import BadRequest
 from offline.kestra.store import LEVELS, Conditions
-from starlette.responses import Response
 
 route = Resource()
 

@@ -194,7 +194,9 @@ def _href(request: Request) -> str:
     return f"{path}?{query}" if query else path
 
 
-def error(request: Request, status: int, message: str, broken: list[errors.Violation] | None = None) -> Response:  # fmt: skip
+def error(
+    request: Request, status: int, message: str, broken: list[errors.Violation] | None = None
+) -> Response:
     """An error in the form of Micronaut's JsonError."""
     link = dict.fromkeys(
         ("href", "templated", "profile", "deprecation", "title", "hreflang", "type", "name")
@@ -230,7 +232,9 @@ def _failure(request: Request, failure: Exception) -> Response:
     return error(request, 500, f"Internal server error: {failure}")
 
 
-def _handler(server: Server, path: str, methods: dict[str, _Endpoint]) -> Callable[[Request], Awaitable[Response]]:  # fmt: skip
+def _handler(
+    server: Server, methods: dict[str, _Endpoint]
+) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
         endpoint = methods["GET" if request.method == "HEAD" else request.method]
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -268,7 +272,7 @@ def routes(server: Server, resources: list[Resource]) -> list[Route]:
         base = server.config.release.api if resource.tenant else ""
         for path, methods in resource.endpoints.items():
             names = [*methods, "HEAD"] if "GET" in methods else list(methods)
-            found.append(Route(base + path, _handler(server, base + path, methods), methods=names))
+            found.append(Route(base + path, _handler(server, methods), methods=names))
     return sorted(found, key=lambda route: [part.startswith("{") for part in route.path.split("/")])
 
 

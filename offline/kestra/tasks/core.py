@@ -5,6 +5,7 @@ Sources of the properties and outputs: the classes of the same names below io.ke
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from offline.kestra.keyvalues import parse, typed
@@ -12,8 +13,6 @@ from offline.kestra.pebble import parse_json, stringify
 from offline.kestra.schema import LEVELS, Json, Property, parsed_duration
 from offline.kestra.states import iso_duration
 from offline.kestra.tasks.base import Runnable, TaskError
-
-from datetime import timedelta
 
 
 class Log(Runnable):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any, LiteralString, cast
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -20,6 +20,7 @@ import psycopg
 from amazon.ion import simpleion
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 
 from offline.kestra import jdbc
@@ -159,19 +160,17 @@ class _Jdbc(Runnable):
         if not url.strip():
             raise TaskError("Rendered value of `url` is blank.")
         try:
-            parameters = jdbc.parameters(url, self.text("username"), self.text("password"))
+            conninfo = jdbc.conninfo(url, self.text("username"), self.text("password"))
         except ValueError as error:
             raise TaskError(str(error)) from error
         mode = self.choice("sslMode", self.properties["sslMode"].values)
         if mode:
-            parameters["sslmode"] = mode.lower().replace("_", "-")
+            conninfo = make_conninfo(conninfo, sslmode=mode.lower().replace("_", "-"))
         elif self.flag("ssl"):
-            parameters["sslmode"] = "verify-full"
+            conninfo = make_conninfo(conninfo, sslmode="verify-full")
         try:
             with psycopg.connect(
-                **parameters,  # type: ignore[arg-type]
-                autocommit=autocommit,
-                row_factory=tuple_row,
+                conninfo, autocommit=autocommit, row_factory=tuple_row
             ) as connection:
                 connection.adapters.register_loader("interval", _Interval)
                 with self.context.cancellation.breaking(connection.cancel_safe):
@@ -217,12 +216,12 @@ class _Query(_Jdbc):
         given = self.rendered("parameters") or {}
         # The SQL is the flow author's own: it is meant to be run as it is.
         if not given:
-            cursor.execute(cast(LiteralString, statement))
+            cursor.execute(statement)
             return
         # As in the plugin, every `:word` is a parameter, and one that is not given is NULL.
         names = re.findall(r":(\w+)", statement)
         bound = re.sub(r":(\w+)", r"%(\1)s", statement.replace("%", "%%"))
-        cursor.execute(cast(LiteralString, bound), {name: given.get(name) for name in names})
+        cursor.execute(bound, {name: given.get(name) for name in names})
 
     def _rows(self, cursor: psycopg.Cursor[Any]) -> Iterator[Json]:
         zone, columns = self._zone(), cursor.description or []
@@ -246,9 +245,10 @@ class _Query(_Jdbc):
             file = self.context.working_file(".ion")
             size = 0
             with file.open("w", encoding="utf-8") as sink:
-                for size, row in enumerate(rows, 1):
+                for row in rows:
                     text = simpleion.dumps(row, binary=False, omit_version_marker=True)
                     sink.write(f"{text}\n")
+                    size += 1
             return {"uri": self.context.put_file(file), "size": size}, size
         return {}, 0
 
@@ -265,22 +265,25 @@ class Query(_Query):
                 "Query task support only a single SQL statement. "
                 "Use the Queries task to run multiple statements."
             )
-        kind, outputs = self._fetch_type(), {}
+        if after is not None and len(split_statements(after)) > 1:
+            raise TaskError(
+                "Query task afterSQL supports only a single SQL statement. "
+                "Use the Queries task to run multiple statements."
+            )
+        kind = self._fetch_type()
+        outputs: Json = {}
         # With `afterSQL` both statements are one transaction; without it, the one stands alone.
-        with self._connection(autocommit=after is None) as connection:
-            with connection.cursor() as cursor:
-                self._execute(cursor, statement)
-                if cursor.description:
-                    outputs, size = self._result(cursor, kind)
-                    if kind == "FETCH_ONE":
-                        outputs["size"] = size
-                if after is not None:
-                    if len(split_statements(after)) > 1:
-                        raise TaskError(
-                            "Query task afterSQL supports only a single SQL statement. "
-                            "Use the Queries task to run multiple statements."
-                        )
-                    self._execute(cursor, after)
+        with (
+            self._connection(autocommit=after is None) as connection,
+            connection.cursor() as cursor,
+        ):
+            self._execute(cursor, statement)
+            if cursor.description:
+                outputs, size = self._result(cursor, kind)
+                if kind == "FETCH_ONE":
+                    outputs["size"] = size
+            if after is not None:
+                self._execute(cursor, after)
         return outputs
 
 
@@ -291,7 +294,8 @@ class Queries(_Query):
     properties = {**_Query.properties, "transaction": Property("flag", default=True)}
 
     def run(self) -> Json:
-        kind, outputs = self._fetch_type(), []
+        kind = self._fetch_type()
+        outputs: list[Json] = []
         with self._connection(autocommit=not self.flag("transaction")) as connection:
             for statement in split_statements(self.text("sql") or ""):
                 with connection.cursor() as cursor:
@@ -376,7 +380,7 @@ class CopyIn(_Copy):
             connection.cursor() as cursor,
         ):
             statement = self._statement(None, "FROM STDIN")
-            with cursor.copy(cast(LiteralString, statement)) as copy:
+            with cursor.copy(statement) as copy:
                 while chunk := source.read(_CHUNK):
                     self.context.cancellation.check()
                     copy.write(chunk)
@@ -397,7 +401,7 @@ class CopyOut(_Copy):
             file.open("wb") as sink,
         ):
             statement = self._statement(self.text("sql"), "TO STDOUT")
-            with cursor.copy(cast(LiteralString, statement)) as copy:
+            with cursor.copy(statement) as copy:
                 for chunk in copy:
                     self.context.cancellation.check()
                     sink.write(chunk)
