@@ -1,0 +1,74 @@
+"""The flows of the project, as far as they can be checked without a server."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.kestra.source import read_flows
+from tests.unit.harness import PROJECT_FOLDER
+
+FLOWS = {flow.key: flow for flow in read_flows(PROJECT_FOLDER / "flows")}
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    key: yaml.safe_load(flow.text) for key, flow in FLOWS.items()
+}
+SECRET_NAME = re.compile(r"pass(word|wd|phrase)|secret|token|credential|api_?key", re.IGNORECASE)
+EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+
+every_flow = pytest.mark.parametrize("key", FLOWS)
+
+
+def entries(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    """Yields every scalar with the name under which it stands."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from entries(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from entries(item, name)
+    else:
+        yield name, value
+
+
+def test_every_yaml_file_is_a_flow_in_the_folder_of_its_namespace():
+    folder = PROJECT_FOLDER / "flows"
+    files = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.y*ml")}
+    assert files == set(FLOWS)
+    assert "zoomcamp/taxi_load" in files
+
+
+@every_flow
+def test_a_flow_describes_itself_and_names_each_task_once(key: str):
+    document = DOCUMENTS[key]
+    assert document["description"].strip()
+    ids = [task["id"] for task in (*document["tasks"], *document.get("errors", []))]
+    assert len(set(ids)) == len(ids)
+
+
+@every_flow
+def test_a_flow_holds_no_credentials(key: str):
+    for name, value in entries(DOCUMENTS[key]):
+        fixed = EXPRESSION.sub("", str(value))
+        assert not (SECRET_NAME.search(name) and fixed), f"{name}: {value}"
+        # user:password@host, or a password as a parameter of a URL.
+        assert not re.search(r"//[^/\s]*:[^/\s]*@|password=", fixed), f"{name}: {value}"
+
+
+@every_flow
+def test_a_flow_uses_only_the_secrets_and_globals_that_the_stack_gives(key: str):
+    text = FLOWS[key].text
+    assert set(re.findall(r"secret\('(\w+)'\)", text)) <= {
+        "WAREHOUSE_USERNAME",
+        "WAREHOUSE_PASSWORD",
+    }
+    assert set(re.findall(r"globals\.(\w+)", text)) <= {"source", "warehouse"}
+
+
+def test_yellow_and_green_trips_differ_in_their_columns_only():
+    document = DOCUMENTS["zoomcamp/taxi_load"]
+    columns = document["variables"]["columns"]
+    assert list(columns) == document["inputs"][0]["values"] == ["yellow", "green"]
+    rest = yaml.safe_dump(document["tasks"])
+    assert not re.search("yellow|green", rest)
