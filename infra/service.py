@@ -126,6 +126,8 @@ def service_container(
             for label, value in stack_labels().items()
         ],
         memory=memory,
+        # Docker's own default, spelled out: it is read back and would show as a change.
+        memory_swap=2 * memory if memory else None,
         shm_size=shm_size,
         restart="unless-stopped",
         log_driver="json-file",

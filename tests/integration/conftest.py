@@ -1,4 +1,4 @@
-"""Real servers for the integration tests: the Docker daemon and one PostgreSQL container."""
+"""Real servers for the integration tests: one PostgreSQL container."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import docker
 import psycopg
 import pytest
-import requests
 from docker.errors import DockerException, ImageNotFound
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -45,21 +44,6 @@ class PostgresServer:
             connect_timeout=5,
             autocommit=True,
         )
-
-
-@pytest.fixture(scope="session")
-def docker_client() -> Iterator[docker.DockerClient]:
-    """A client of the Docker daemon; in CI a missing daemon fails the test, elsewhere it skips."""
-    try:
-        client = docker.from_env(timeout=120)
-        client.ping()
-    except (DockerException, requests.RequestException) as error:
-        reason = f"Docker is not reachable: {error}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    yield client
-    client.close()
 
 
 @pytest.fixture(scope="session")

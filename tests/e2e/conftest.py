@@ -1,0 +1,154 @@
+"""A copy of the project with a stack of its own, driven by the commands that a user types."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from tests.taxi_files import Month, provide_months
+
+_PROJECT_FOLDER = Path(__file__).parents[2]
+_STACK = "e2e"
+
+
+@dataclass(frozen=True)
+class Project:
+    """The copy of the project, and the environment in which its commands run."""
+
+    folder: Path
+    taxi_folder: Path
+    backend: Path
+    environment: dict[str, str]
+    months: list[Month]
+
+    def make(self, target: str, *variables: str) -> subprocess.CompletedProcess[str]:
+        """Runs a target of the Makefile for the test's stack."""
+        return self._run(["make", "--no-print-directory", target, f"STACK={_STACK}", *variables])
+
+    def pulumi(self, *arguments: str) -> str:
+        """Runs the Pulumi CLI for the test's stack and returns what it prints."""
+        result = self._run(
+            [
+                "bash",
+                "-c",
+                '. scripts/env.sh "$0" && exec pulumi "$@"',
+                self._parts(),
+                *arguments,
+                "--stack",
+                _STACK,
+            ]
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    def outputs(self) -> dict[str, Any]:
+        """Returns the stack's outputs with its secrets."""
+        outputs: dict[str, Any] = json.loads(
+            self.pulumi("stack", "output", "--json", "--show-secrets")
+        )
+        return outputs
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Returns the resources in the state with their secrets."""
+        state = json.loads(self.pulumi("stack", "export", "--show-secrets"))
+        resources: list[dict[str, Any]] = state["deployment"]["resources"]
+        return resources
+
+    def _parts(self) -> str:
+        listed = self._run(
+            [
+                "bash",
+                "-c",
+                '. scripts/env.sh genuine && pulumi stack tag ls --json --stack "$0"',
+                _STACK,
+            ]
+        )
+        return str(json.loads(listed.stdout)["podium:parts"])
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project as a user has it after cloning, with the months in a folder beside it."""
+    folder = tmp_path_factory.mktemp("e2e")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=_PROJECT_FOLDER, capture_output=True, check=True, text=True
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        target = folder / "podium" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(_PROJECT_FOLDER / name, target)
+    (folder / "podium/.venv").symlink_to(_PROJECT_FOLDER / ".venv")
+    backend, taxi_folder = folder / "state", folder / "taxi"
+    backend.mkdir()
+    taxi_folder.mkdir()
+    # The web server in the container reads the files as another user.
+    for path in (taxi_folder, *list(taxi_folder.parents)[:3]):
+        path.chmod(path.stat().st_mode | 0o055)
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "PULUMI"))
+    }
+    return Project(
+        folder=folder / "podium",
+        taxi_folder=taxi_folder,
+        backend=backend,
+        environment={
+            **inherited,
+            "PULUMI_BACKEND_URL": backend.as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": secrets.token_hex(),
+        },
+        months=provide_months(taxi_folder),
+    )
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """What there is on the Docker host."""
+
+    containers: frozenset[str]
+    volumes: frozenset[str]
+    networks: frozenset[str]
+    image_tags: frozenset[str]
+
+    @classmethod
+    def of(cls, client: docker.DockerClient) -> "Belongings":
+        """Looks at the Docker host."""
+        return cls(
+            containers=frozenset(item.name for item in client.containers.list(all=True)),
+            volumes=frozenset(item.name for item in client.volumes.list()),
+            networks=frozenset(item.name for item in client.networks.list()),
+            image_tags=frozenset(tag for item in client.images.list() for tag in item.tags),
+        )
+
+
+@pytest.fixture(scope="session")
+def before(docker_client: docker.DockerClient, project: Project) -> Belongings:
+    """What there was on the Docker host before the stack."""
+    return Belongings.of(docker_client)
+
+
+@pytest.fixture(scope="session")
+def first_up(project: Project, before: Belongings) -> Iterator[subprocess.CompletedProcess[str]]:
+    """The first `make up` of the stack, which is taken away at the end whatever happens."""
+    (project.folder / f"Pulumi.{_STACK}.yaml").write_text(
+        json.dumps({"config": {"podium:taxiSource": str(project.taxi_folder)}})
+    )
+    yield project.make("up")
+    project.make("down")

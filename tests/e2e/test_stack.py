@@ -1,0 +1,381 @@
+"""The life of one stack, in the order in which a user lives it: up, use, change, down."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+import httpx
+import psycopg
+import pytest
+
+from tests.e2e.conftest import Belongings, Project
+from tests.pgadmin import connect_servers
+
+# The first `up` may have to build or pull every image.
+pytestmark = [pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+def outputs(project: Project, first_up: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The outputs of the stack after its first `up`."""
+    assert first_up.returncode == 0, first_up.stdout + first_up.stderr
+    return project.outputs()
+
+
+@pytest.fixture(scope="module")
+def role_passwords(project: Project, outputs: dict[str, Any]) -> dict[str, str]:
+    """The passwords of all roles: those of Kestra and pgAdmin stand in no output."""
+    roles = {
+        item["outputs"]["name"]: item["outputs"]["password"]
+        for item in project.resources()
+        if item["type"] == "postgresql:index/role:Role"
+    }
+    return {
+        role: json.loads(secret["plaintext"]) if isinstance(secret, dict) else secret
+        for role, secret in roles.items()
+    } | {outputs["postgresUser"]: outputs["postgresPassword"]}
+
+
+def connect(
+    outputs: dict[str, Any], role: str, password: str, database: str
+) -> psycopg.Connection[tuple[Any, ...]]:
+    return psycopg.connect(
+        host=outputs["postgresHost"],
+        port=outputs["postgresPort"],
+        user=role,
+        password=password,
+        dbname=database,
+        connect_timeout=5,
+        autocommit=True,
+    )
+
+
+@contextmanager
+def as_reader(outputs: dict[str, Any]) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    with connect(
+        outputs, outputs["readerUser"], outputs["readerPassword"], outputs["warehouseDatabase"]
+    ) as connection:
+        yield connection
+
+
+def loaded(outputs: dict[str, Any], taxi: str, month: str) -> tuple[Any, ...]:
+    """Returns how many trips of a month are there, and the sum of their total_amount."""
+    query = "SELECT count(*), sum(total_amount) FROM trips.{} WHERE file_name = %s"
+    with as_reader(outputs) as connection:
+        table = psycopg.sql.SQL(query).format(psycopg.sql.Identifier(taxi))
+        row = connection.execute(table, [f"{taxi}_tripdata_{month}.csv.gz"]).fetchone()
+    assert row
+    return row
+
+
+def changes(result: subprocess.CompletedProcess[str]) -> str:
+    """Returns what `up` says it did to the resources."""
+    assert result.returncode == 0, result.stdout + result.stderr
+    match = re.search(r"Resources:\n((?:    .*\n)+)", result.stdout)
+    assert match, result.stdout
+    return match[1]
+
+
+def test_up_brings_services_that_answer(outputs: dict[str, Any]) -> None:
+    login = (outputs["kestraUser"], outputs["kestraPassword"])
+    assert httpx.get(f"{outputs['kestraUrl']}/api/v1/main/flows/search", auth=login).is_success
+    assert httpx.get(f"{outputs['kestraUrl']}/api/v1/main/flows/search").status_code == 401
+    assert httpx.get(f"{outputs['kestraManagementUrl']}/health").json()["status"] == "UP"
+    assert httpx.get(f"{outputs['pgadminUrl']}/misc/ping").text == "PING"
+    assert outputs["flows"] == {"zoomcamp/taxi_load": 1}
+
+
+def test_ports_are_published_on_loopback_only(
+    docker_client: docker.DockerClient, outputs: dict[str, Any]
+) -> None:
+    containers = docker_client.containers.list(filters={"label": "podium.stack=e2e"})
+    published = [
+        binding["HostIp"]
+        for container in containers
+        for bindings in container.ports.values()
+        for binding in bindings or ()
+    ]
+    assert published == ["127.0.0.1"] * 4
+
+
+def test_up_names_the_stand_ins(
+    first_up: subprocess.CompletedProcess[str], outputs: dict[str, Any]
+) -> None:
+    if not outputs["images"]["kestra"].startswith("podium-offline/"):
+        pytest.skip("this stack is made of the genuine parts")
+    assert "The stack uses Podium's offline parts." in first_up.stdout
+    assert "stand-in, not Kestra itself" in outputs["notice"]
+    assert first_up.stdout.rstrip().endswith(outputs["notice"])
+    login = (outputs["kestraUser"], outputs["kestraPassword"])
+    page = httpx.get(outputs["kestraUrl"], auth=login, follow_redirects=True).text
+    assert "stand-in" in page
+
+
+def test_up_again_changes_nothing(project: Project, outputs: dict[str, Any]) -> None:
+    assert re.fullmatch(r"    \d+ unchanged\n", changes(project.make("up")))
+    project.pulumi("preview", "--refresh", "--expect-no-changes")
+
+
+@pytest.mark.parametrize(
+    ("role", "database"),
+    [("etl", "kestra"), ("reader", "kestra"), ("kestra", "ny_taxi")],
+)
+def test_role_cannot_connect_to_what_is_not_its_own(
+    outputs: dict[str, Any], role_passwords: dict[str, str], role: str, database: str
+) -> None:
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        connect(outputs, role, role_passwords[role], database)
+
+
+def test_public_cannot_connect(outputs: dict[str, Any], role_passwords: dict[str, str]) -> None:
+    superuser = outputs["postgresUser"]
+    with connect(outputs, superuser, role_passwords[superuser], "postgres") as connection:
+        connection.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
+        try:
+            for database in ("kestra", "ny_taxi"):
+                with pytest.raises(psycopg.OperationalError, match="permission denied"):
+                    connect(outputs, "stranger", "stranger", database)
+        finally:
+            connection.execute("DROP ROLE stranger")
+
+
+def test_etl_writes_and_readers_read(
+    outputs: dict[str, Any], role_passwords: dict[str, str]
+) -> None:
+    with connect(outputs, "etl", role_passwords["etl"], "ny_taxi") as etl:
+        for schema in ("staging", "trips"):
+            etl.execute(f"CREATE TABLE {schema}.probe AS SELECT 1 AS number")
+        try:
+            for role in ("reader", "pgadmin"):
+                with connect(outputs, role, role_passwords[role], "ny_taxi") as reader:
+                    for schema in ("staging", "trips"):
+                        row = reader.execute(f"SELECT number FROM {schema}.probe").fetchone()
+                        assert row == (1,)
+        finally:
+            for schema in ("staging", "trips"):
+                etl.execute(f"DROP TABLE {schema}.probe")
+
+
+@pytest.mark.parametrize(
+    ("role", "database", "statement"),
+    [
+        ("etl", "ny_taxi", "CREATE TABLE public.probe ()"),
+        ("etl", "ny_taxi", "CREATE SCHEMA probe"),
+        ("etl", "ny_taxi", "CREATE ROLE probe"),
+        ("etl", "ny_taxi", "CREATE DATABASE probe"),
+        ("reader", "ny_taxi", "CREATE TABLE trips.probe ()"),
+        ("reader", "ny_taxi", "CREATE TEMPORARY TABLE probe ()"),
+        ("reader", "ny_taxi", "CREATE TABLE public.probe ()"),
+        ("pgadmin", "ny_taxi", "CREATE TABLE staging.probe ()"),
+        ("pgadmin", "kestra", "CREATE TABLE public.probe ()"),
+        ("kestra", "kestra", "CREATE ROLE probe"),
+        ("kestra", "kestra", "CREATE DATABASE probe"),
+    ],
+)
+def test_role_may_not(
+    outputs: dict[str, Any],
+    role_passwords: dict[str, str],
+    role: str,
+    database: str,
+    statement: str,
+) -> None:
+    with (
+        connect(outputs, role, role_passwords[role], database) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement)
+
+
+def test_pgadmin_reads_what_kestra_keeps(
+    outputs: dict[str, Any], role_passwords: dict[str, str]
+) -> None:
+    with connect(outputs, "pgadmin", role_passwords["pgadmin"], "kestra") as connection:
+        tables = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        ).fetchall()
+        assert tables
+        for (table,) in tables:
+            connection.execute(
+                psycopg.sql.SQL("SELECT * FROM {} LIMIT 1").format(psycopg.sql.Identifier(table))
+            )
+
+
+def test_pgadmin_connects_both_databases_without_asking(outputs: dict[str, Any]) -> None:
+    # The group that a new login has is number 1, the one of servers.json comes after it.
+    servers = connect_servers(
+        outputs["pgadminUrl"], outputs["pgadminUser"], outputs["pgadminPassword"], group=2
+    )
+    assert servers == {"ny_taxi": "Server connected.", "kestra": "Server connected."}
+
+
+def test_flow_loads_each_month_and_a_second_run_changes_nothing(
+    project: Project, outputs: dict[str, Any]
+) -> None:
+    for month in project.months:
+        for inserted in (month.rows, 0):
+            result = run_flow(project, month.taxi, month.month)
+            assert result.returncode == 0, result.stdout + result.stderr
+            expected = (
+                f"{month.rows} rows read, {inserted} inserted into trips.{month.taxi}, "
+                f"{month.rows - inserted} already there."
+            )
+            assert expected in " ".join(result.stdout.split())
+            assert loaded(outputs, month.taxi, month.month) == (month.rows, month.total_amount)
+    with as_reader(outputs) as connection:
+        leftovers = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'staging'"
+        ).fetchall()
+    assert leftovers == []
+
+
+def run_flow(project: Project, taxi: str, month: str) -> subprocess.CompletedProcess[str]:
+    return project.make("run-flow", "FLOW=zoomcamp/taxi_load", f"INPUTS=taxi={taxi} month={month}")
+
+
+def test_failing_flow_shows_its_log_and_fails(project: Project, outputs: dict[str, Any]) -> None:
+    result = run_flow(project, "green", "2001-01")
+    assert result.returncode != 0
+    assert re.search(r"extract .*ERROR .*404", result.stdout), result.stdout
+    assert "zoomcamp/taxi_load: FAILED" in result.stdout
+
+
+def test_wrong_input_is_refused_in_one_line(project: Project, outputs: dict[str, Any]) -> None:
+    result = run_flow(project, "blue", "2019-01")
+    assert result.returncode != 0
+    assert "it must match the values `[yellow, green]`" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_no_password_stands_in_plain_text(
+    project: Project,
+    docker_client: docker.DockerClient,
+    first_up: subprocess.CompletedProcess[str],
+    outputs: dict[str, Any],
+    role_passwords: dict[str, str],
+) -> None:
+    passwords = {
+        *role_passwords.values(),
+        *(value for key, value in outputs.items() if key.endswith("Password")),
+    }
+    texts = {"output of up": first_up.stdout + first_up.stderr}
+    texts |= {str(path): path.read_text() for path in project.backend.rglob("*.json*")}
+    texts |= {
+        container.name: container.logs().decode()
+        for container in docker_client.containers.list(filters={"label": "podium.stack=e2e"})
+    }
+    assert len(passwords) == 7
+    assert len(texts) > 5
+    for where, text in texts.items():
+        assert not [password for password in passwords if password in text], where
+
+
+def test_wrong_settings_are_told_at_once_and_change_nothing(
+    project: Project, outputs: dict[str, Any]
+) -> None:
+    settings = {"pgadminPort": "80", "etlRole": "pg_etl"}
+    state = project.resources()
+    for key, value in settings.items():
+        project.pulumi("config", "set", key, value)
+    try:
+        result = project.make("up")
+    finally:
+        for key in settings:
+            project.pulumi("config", "rm", key)
+    text = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert "2 settings are wrong; nothing was changed." in text
+    assert 'podium:pgadminPort = "80" must be a port from 1024 to 65535' in text
+    assert 'podium:etlRole = "pg_etl" must not be a role name' in text
+    assert "Traceback" not in text
+    assert project.resources() == state
+
+
+def test_changed_flow_gets_a_new_revision(project: Project, outputs: dict[str, Any]) -> None:
+    path = project.folder / "flows/zoomcamp/taxi_load.yaml"
+    path.write_text(path.read_text() + "# A comment is part of the author's text.\n")
+    assert re.fullmatch(r"    ~ 1 updated\n    \d+ unchanged\n", changes(project.make("up")))
+    assert project.outputs()["flows"] == {"zoomcamp/taxi_load": 2}
+
+
+def test_refused_flow_keeps_the_old_one(project: Project, outputs: dict[str, Any]) -> None:
+    path = project.folder / "flows/zoomcamp/taxi_load.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("io.kestra.plugin.core.log.Log", "io.kestra.plugin.no.Such"))
+    try:
+        result = project.make("up")
+    finally:
+        path.write_text(text)
+    assert result.returncode != 0
+    assert "zoomcamp/taxi_load" in result.stdout
+    assert "Invalid type: io.kestra.plugin.no.Such" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+    assert re.fullmatch(r"    \d+ unchanged\n", changes(project.make("up")))
+    assert project.outputs()["flows"] == {"zoomcamp/taxi_load": 2}
+
+
+def test_new_and_removed_flow_file(project: Project, outputs: dict[str, Any]) -> None:
+    path = project.folder / "flows/zoomcamp/hello.yaml"
+    path.write_text(
+        "id: hello\nnamespace: zoomcamp\ntasks:\n"
+        "  - id: hello\n    type: io.kestra.plugin.core.log.Log\n    message: Hello\n"
+    )
+    assert "+ 1 created" in changes(project.make("up"))
+    result = project.make("run-flow", "FLOW=zoomcamp/hello")
+    assert result.returncode == 0, result.stdout + result.stderr
+    path.unlink()
+    assert "- 1 deleted" in changes(project.make("up"))
+    login = (outputs["kestraUser"], outputs["kestraPassword"])
+    answer = httpx.get(f"{outputs['kestraUrl']}/api/v1/main/flows/zoomcamp/hello", auth=login)
+    assert answer.status_code == 404
+
+
+def test_edit_in_the_browser_is_put_back(project: Project, outputs: dict[str, Any]) -> None:
+    login = (outputs["kestraUser"], outputs["kestraPassword"])
+    url = f"{outputs['kestraUrl']}/api/v1/main/flows/zoomcamp/taxi_load"
+    source = httpx.get(url, params={"source": True}, auth=login).json()["source"]
+    edited = source.replace("description: |", "description: |\n  Edited.", 1)
+    headers = {"Content-Type": "application/x-yaml"}
+    assert httpx.put(url, content=edited, headers=headers, auth=login).json()["revision"] == 3
+    project.pulumi("refresh", "--yes", "--skip-preview")
+    assert "~ 1 updated" in changes(project.make("up"))
+    assert httpx.get(url, params={"source": True}, auth=login).json()["source"] == source
+
+
+def test_changed_port_replaces_one_container_and_keeps_the_data(
+    project: Project, outputs: dict[str, Any]
+) -> None:
+    port = outputs["postgresPort"] + 1000
+    project.pulumi("config", "set", "postgresPort", str(port))
+    steps = json.loads(project.pulumi("preview", "--json"))["steps"]
+    replaced = {step["urn"].split("::")[-1] for step in steps if "replace" in step["op"]}
+    assert replaced == {"postgres"}
+    changes(project.make("up"))
+    moved = project.outputs()
+    assert moved["postgresPort"] == port
+    month = project.months[0]
+    assert loaded(moved, month.taxi, month.month) == (month.rows, month.total_amount)
+    # Kestra finds the server again, and its flows and files are still there.
+    assert run_flow(project, month.taxi, month.month).returncode == 0
+    project.pulumi("preview", "--expect-no-changes")
+
+
+def test_down_leaves_nothing(
+    project: Project,
+    docker_client: docker.DockerClient,
+    before: Belongings,
+    outputs: dict[str, Any],
+) -> None:
+    result = project.make("down")
+    assert result.returncode == 0, result.stdout + result.stderr
+    after = Belongings.of(docker_client)
+    assert after.containers == before.containers
+    assert after.volumes == before.volumes
+    assert after.networks == before.networks
+    # Images that were built or pulled stay for the next stack; none carries the stack's name.
+    assert not [tag for tag in after.image_tags if "e2e" in tag]
+    assert project.resources() == []
+    assert project.make("down").returncode == 0
