@@ -16,7 +16,8 @@ from psycopg_pool import ConnectionPool
 
 from offline.kestra.states import Json
 
-_SCHEMA = "stand_in"
+# Kestra, too, keeps its tables in the schema that comes first, which is public.
+_MIGRATION_LOCK = "kestra-stand-in"
 _MIGRATIONS = (
     """
     CREATE TABLE settings (key text PRIMARY KEY, value jsonb NOT NULL);
@@ -156,7 +157,6 @@ class Store:
         self._pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
             conninfo,
             kwargs={"row_factory": dict_row, "application_name": "kestra-stand-in"},
-            configure=_configure,
             min_size=1,
             max_size=8,
             open=False,
@@ -170,8 +170,7 @@ class Store:
 
     def _migrate(self) -> None:
         with self._pool.connection() as connection:
-            connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (_SCHEMA,))
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}")
+            connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (_MIGRATION_LOCK,))
             connection.execute("CREATE TABLE IF NOT EXISTS migrations (done int NOT NULL)")
             row = connection.execute(
                 "SELECT coalesce(max(done), 0) AS done FROM migrations"
@@ -410,8 +409,8 @@ class Store:
             "INSERT INTO key_values (namespace, key, type, value, description, expires)"
             " VALUES (%s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))"
             " ON CONFLICT (namespace, key) DO UPDATE SET type = excluded.type,"
-            " value = excluded.value, description = excluded.description, updated = clock_timestamp(),"
-            " expires = excluded.expires",
+            " value = excluded.value, description = excluded.description,"
+            " updated = clock_timestamp(), expires = excluded.expires",
             (namespace, key, kind, Jsonb(value), description, ttl),
         )
 
@@ -440,8 +439,3 @@ class Store:
         return self._run(
             "DELETE FROM key_values WHERE namespace = %s AND key = %s", (namespace, key)
         ) > 0  # fmt: skip
-
-
-def _configure(connection: Connection[DictRow]) -> None:
-    connection.execute(f"SET search_path TO {_SCHEMA}")
-    connection.commit()

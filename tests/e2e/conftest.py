@@ -131,9 +131,9 @@ class Belongings:
     def of(cls, client: docker.DockerClient) -> "Belongings":
         """Looks at the Docker host."""
         return cls(
-            containers=frozenset(item.name for item in client.containers.list(all=True)),
+            containers=frozenset(str(item.name) for item in client.containers.list(all=True)),
             volumes=frozenset(item.name for item in client.volumes.list()),
-            networks=frozenset(item.name for item in client.networks.list()),
+            networks=frozenset(str(item.name) for item in client.networks.list()),
             image_tags=frozenset(tag for item in client.images.list() for tag in item.tags),
         )
 

@@ -264,7 +264,7 @@ def test_no_password_stands_in_plain_text(
     texts = {"output of up": first_up.stdout + first_up.stderr}
     texts |= {str(path): path.read_text() for path in project.backend.rglob("*.json*")}
     texts |= {
-        container.name: container.logs().decode()
+        str(container.name): container.logs().decode()
         for container in docker_client.containers.list(filters={"label": "podium.stack=e2e"})
     }
     assert len(passwords) == 7
