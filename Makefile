@@ -17,7 +17,7 @@ images: venv docker ## Build the images of the offline stack that are missing
 	offline/images/build.sh
 
 test: venv docker engine images ## Run all tests
-	. scripts/env.sh offline && pytest
+	$(PYTHON) -m pytest
 
 test-unit: venv ## Run the tests that need neither Docker nor a network
 	$(PYTHON) -m pytest tests/unit
@@ -26,7 +26,7 @@ test-integration: venv docker images ## Run the tests against one real server ea
 	$(PYTHON) -m pytest tests/integration
 
 test-e2e: venv docker engine images ## Run the tests of the whole stack
-	. scripts/env.sh offline && pytest tests/e2e
+	$(PYTHON) -m pytest tests/e2e
 
 lint: venv ## Check form and types
 	$(PYTHON) -m ruff check
