@@ -13,6 +13,8 @@ from pulumi.dynamic.dynamic import serialize_provider
 from infra.kestra import lifecycle
 from infra.kestra.api import KestraClient, KestraError
 from infra.kestra.provider import FlowProvider
+from infra.kestra.resources import Flow
+from tests.unit.harness import FLOW, run
 
 KEY = "demo/hello"
 TEXT = "id: hello\nnamespace: demo\ntasks: []\n"
@@ -185,6 +187,11 @@ def test_the_provider_does_the_whole_life_of_a_flow(kestra: Kestra):
     assert read.outs == updated.outs
     provider.delete(KEY, read.outs)
     assert kestra.flows == {}
+
+
+def test_the_password_of_a_flow_is_a_secret_and_its_text_is_not():
+    (flow,) = run(lambda: Flow(KEY, **PROPS)).all(FLOW)
+    assert props(password="[secret]").items() <= flow.plain.items()
 
 
 def test_the_provider_stays_small_in_the_state_and_is_found_by_its_name():
