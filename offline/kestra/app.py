@@ -15,7 +15,7 @@ from psycopg_pool import PoolTimeout
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -153,8 +153,11 @@ def api(server: Server) -> Starlette:
     async def method(request: Request, _: Exception) -> Response:
         return not_allowed(request, every)
 
+    def ui(request: Request) -> Response:
+        return RedirectResponse("/")
+
     return Starlette(
-        routes=[*every, _page(server)],
+        routes=[*every, _page(server), Route("/ui/{path:path}", ui)],
         middleware=[Middleware(_ServerHeader), Middleware(_BasicAuth, config=server.config)],
         exception_handlers={404: missing, 405: method},
     )

@@ -301,6 +301,12 @@ class RunContext:
         at = datetime.now(ZoneInfo(timeZone) if timeZone else UTC)
         return pebble.format_date(at, format) if format else at
 
+    def add_labels(self, labels: Mapping[str, str]) -> None:
+        """Give the execution labels; one that it has already gets the new value."""
+        known = {label["key"]: label["value"] for label in self._execution.get("labels", ())}
+        every = {**known, **labels}
+        self._execution["labels"] = [{"key": key, "value": value} for key, value in every.items()]
+
     # --- log -------------------------------------------------------------------------------------
 
     def log(self, level: str, message: str) -> None:

@@ -12,6 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import psycopg
+from psycopg_pool import PoolTimeout
+
 from offline.kestra import states
 from offline.kestra.context import Killed, RunContext, Services
 from offline.kestra.errors import NotFound
@@ -26,6 +29,7 @@ from offline.kestra.tasks.base import Branch, Flowable, Runnable, TaskError
 _LOG = logging.getLogger("kestra.executor")
 _GOOD = frozenset({"SUCCESS", "WARNING", "SKIPPED"})
 _WORKERS = 16
+_DATABASE_PAUSE = 1.0  # seconds between looks whether the database is back
 Listener = Callable[[Json], None]
 
 
@@ -76,6 +80,11 @@ class _Run:
             contexts = list(self._contexts)
         for context in contexts:
             context.cancellation.cancel()
+
+    def fail(self) -> None:
+        """End the execution as failed, whatever it is at."""
+        with self._step():
+            self._move("FAILED")
 
     # --- the flow --------------------------------------------------------------------------------
 
@@ -296,9 +305,10 @@ class _Run:
             state = "FAILED"
             context.log("ERROR", str(error))
             context.log("TRACE", "".join(traceback.format_exception(error)))
+        except (psycopg.Error, PoolTimeout):
+            raise  # Kestra's own database, not one that the task works on
         except Exception as error:  # whatever a task does, the execution must come to an end
             state = "FAILED"
-            _LOG.exception("task %s of execution %s", run["taskId"], run["executionId"])
             context.log("ERROR", f"{type(error).__name__}: {error}")
             context.log("TRACE", "".join(traceback.format_exception(error)))
         finally:
@@ -448,15 +458,31 @@ class Executor:
         )
 
     def _run(self, run: _Run, flow: Json) -> None:
+        execution_id = run.execution["id"]
         try:
             run.run()
-        except Exception:  # the database is gone, say: the next start continues the execution
-            _LOG.exception("execution %s stopped", run.execution["id"])
-        finally:
-            with self._lock:
-                del self._running[run.execution["id"]]
-                if flow.get("concurrency") and not self._closed:
-                    self._admit_next(flow)
+        except (psycopg.Error, PoolTimeout) as error:
+            _LOG.error("execution %s waits for the database: %s", execution_id, error)
+            self._pool.submit(self._resume, execution_id)
+        except Exception:  # a fault of ours: the execution must come to an end all the same
+            _LOG.exception("execution %s", execution_id)
+            run.fail()
+        with self._lock:
+            del self._running[execution_id]
+            if flow.get("concurrency") and not self._closed:
+                self._admit_next(flow)
+
+    def _resume(self, execution_id: str) -> None:
+        """Go on with an execution as soon as the database answers again."""
+        while not self._closed:
+            time.sleep(_DATABASE_PAUSE)
+            try:
+                execution = self._services.store.execution(execution_id)
+            except (psycopg.Error, PoolTimeout):
+                continue
+            if execution and not states.is_terminated(execution):
+                self._continue(execution)
+            return
 
     def _admit_next(self, flow: Json) -> None:
         conditions = Conditions()
@@ -488,21 +514,24 @@ class Executor:
         As on the genuine server, a task that was under way is run once more, in a new attempt.
         """
         for execution in self._services.store.unfinished_executions():
-            row = self._services.store.flow(
-                execution["namespace"], execution["flowId"], execution["flowRevision"], deleted=True
-            )
-            assert row is not None, "an execution's flow revision is never removed"
-            for run in execution.get("taskRunList", ()):
-                for attempt in run.get("attempts", ()):
-                    if not states.is_terminated(attempt):
-                        attempt["state"] = states.moved(attempt["state"], "KILLED")
-            _LOG.info("going on with execution %s", execution["id"])
-            with self._lock:
-                if execution["state"]["current"] == "KILLING":
-                    execution["state"] = states.moved(execution["state"], "KILLED")
-                    self._services.store.save_execution(execution)
-                else:
-                    self._admit({**row["value"], "revision": row["revision"]}, execution)
+            self._continue(execution)
+
+    def _continue(self, execution: Json) -> None:
+        row = self._services.store.flow(
+            execution["namespace"], execution["flowId"], execution["flowRevision"], deleted=True
+        )
+        assert row is not None, "an execution's flow revision is never removed"
+        for run in execution.get("taskRunList", ()):
+            for attempt in run.get("attempts", ()):
+                if not states.is_terminated(attempt):
+                    attempt["state"] = states.moved(attempt["state"], "KILLED")
+        _LOG.info("going on with execution %s", execution["id"])
+        with self._lock:
+            if execution["state"]["current"] == "KILLING":
+                execution["state"] = states.moved(execution["state"], "KILLED")
+                self._services.store.save_execution(execution)
+            else:
+                self._admit({**row["value"], "revision": row["revision"]}, execution)
 
     def busy(self) -> bool:
         """Whether any execution is running."""

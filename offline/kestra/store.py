@@ -1,7 +1,4 @@
-"""What the server keeps in PostgreSQL: flows and revisions, executions, logs, triggers, keys.
-
-The tables live in a schema of their own, so that the database stays free for a genuine server.
-"""
+"""What the server keeps in PostgreSQL: flows and revisions, executions, logs, triggers, keys."""
 
 from __future__ import annotations
 
@@ -157,6 +154,7 @@ class Store:
         self._pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
             conninfo,
             kwargs={"row_factory": dict_row, "application_name": "kestra-stand-in"},
+            check=ConnectionPool.check_connection,  # the database may have been restarted
             min_size=1,
             max_size=8,
             open=False,
@@ -199,9 +197,16 @@ class Store:
         return rows, total["count"] if total else 0
 
     def server_version(self) -> str:
-        """The version of the PostgreSQL server, as it words it."""
-        with self._pool.connection() as connection:
-            return str(connection.info.parameter_status("server_version"))
+        """The version of the PostgreSQL server, as it words it.
+
+        Raises:
+            psycopg.Error: it does not answer.
+            PoolTimeout: it has not for 2 seconds.
+        """
+        with self._pool.connection(timeout=2) as connection:
+            row = connection.execute("SHOW server_version").fetchone()
+        assert row is not None
+        return str(row["server_version"])
 
     def setting(self, key: str, default: Any) -> Any:
         """A setting that is made once and stays."""

@@ -33,8 +33,8 @@ def trips(count: int) -> str:
     for n in range(count):
         vendor, passengers, rate, payment = ("", "", "", "") if n % 4 == 3 else (1, 2, 1, n % 2 + 1)
         rows.append(
-            f"{vendor},2019-01-01 00:{n // 60 % 60:02}:{n % 60:02},2019-01-01 01:00:00,{passengers},"
-            f"1.5,{rate},N,151,239,{payment},7,0.5,0.5,1.65,0,0.3,9.95,"
+            f"{vendor},2019-01-01 00:{n // 60 % 60:02}:{n % 60:02},2019-01-01 01:00:00,"
+            f"{passengers},1.5,{rate},N,151,239,{payment},7,0.5,0.5,1.65,0,0.3,9.95,"
         )
     return HEADER + "\n".join(rows) + "\n"
 
@@ -214,7 +214,7 @@ def test_wrong_inputs_are_refused(taxi: Client, inputs: dict[str, str], message:
     assert message in response.json()["message"]
 
 
-# --- release 1.x ------------------------------------------------------------------------------------
+# --- release 1.x ----------------------------------------------------------------------------------
 
 
 def test_release_1_wants_a_tenant_and_credentials(server: StandIn) -> None:
@@ -264,6 +264,32 @@ def test_what_is_not_supported_is_refused_by_name(client: Client) -> None:
     assert report[0]["constraints"].startswith("sla: not supported by the stand-in")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/triggers", "[]"),
+        ("PUT", "/triggers", "{"),
+        ("DELETE", "/flows/delete/by-ids", '[{"id": "a"}]'),
+        ("DELETE", "/executions/kill/by-ids", '{"a": 1}'),
+        ("GET", "/flows/search?filters[namespace][EQUALS]=t", None),
+        ("GET", "/flows/search?sort=nope:asc", None),
+        ("GET", "/executions/search?startDate=yesterday", None),
+        ("GET", "/executions/search?timeRange=1d", None),
+        ("POST", "/executions/t/f?scheduleDate=2030-01-01T00:00:00Z", None),
+    ],
+)
+def test_malformed_requests_are_answered_with_what_is_wrong(
+    client: Client, method: str, path: str, body: str | None
+) -> None:
+    client.create(
+        "id: f\nnamespace: t\ntasks:\n  - {id: r, type: io.kestra.plugin.core.debug.Return}\n"
+    )
+    headers = {"Content-Type": "application/json"} if body else None
+    answer = client.http.request(method, path, content=body, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["message"].startswith("Illegal argument: ")
+
+
 def test_the_page_says_what_it_is(server: StandIn) -> None:
     client = Client(server)
     client.run("id: shown\ntasks:\n  - {id: f, type: io.kestra.plugin.core.execution.Fail}\n")
@@ -281,7 +307,7 @@ def test_health(server: StandIn) -> None:
     assert httpx.get(f"{base}/health/liveness").json()["status"] == "UNKNOWN"
 
 
-# --- tasks --------------------------------------------------------------------------------------------
+# --- tasks ----------------------------------------------------------------------------------------
 
 
 def test_rows_are_shown_as_the_jdbc_plugin_shows_them(client: Client, jdbc: str) -> None:
@@ -435,6 +461,7 @@ tasks:
     tasks:
       - {id: f, type: io.kestra.plugin.core.execution.Fail}
   - {id: skipped, type: io.kestra.plugin.core.debug.Return, runIf: "{{ false }}", format: x}
+  - {id: mark, type: io.kestra.plugin.core.execution.Labels, labels: {way: "{{ inputs.way }}"}}
   - {id: off, type: io.kestra.plugin.core.debug.Return, disabled: true, format: x}
 outputs:
   - {id: all, type: JSON, value: "{{ outputs.outer }}"}
@@ -449,6 +476,9 @@ outputs:
         value: {"value": f"{value}-{n}"} for n, value in enumerate(("a", "b", "3"))
     }
     assert state(found["skipped"]) == "SKIPPED"
+    assert {"key": "way", "value": "left"} in execution["labels"]
+    search = {"labels": "way:left"}
+    assert client.http.get("/executions/search", params=search).json()["total"] == 1
     assert "off" not in found
     slept = [found[name]["state"] for name in ("p1", "p2")]
     assert slept[0]["startDate"] < slept[1]["endDate"]
@@ -526,7 +556,7 @@ def test_concurrency_holds_executions_back(client: Client) -> None:
     )
 
 
-# --- schedules ----------------------------------------------------------------------------------------
+# --- schedules ------------------------------------------------------------------------------------
 
 
 def test_a_schedule_runs_until_it_is_disabled(client: Client) -> None:
@@ -553,7 +583,7 @@ def test_a_schedule_runs_until_it_is_disabled(client: Client) -> None:
     assert state["triggerContext"]["disabled"] is True
 
 
-# --- restarts -----------------------------------------------------------------------------------------
+# --- restarts -------------------------------------------------------------------------------------
 
 
 def test_everything_survives_a_restart(client: Client, server: StandIn) -> None:
@@ -612,6 +642,36 @@ tasks:
     assert found["last"]["outputs"] == {"value": "once"}
 
 
+def test_executions_wait_for_a_database_that_is_away(client: Client, server: StandIn) -> None:
+    client.create(
+        """\
+id: patient
+namespace: t
+tasks:
+  - {id: a, type: io.kestra.plugin.core.flow.Sleep, duration: PT1S}
+  - {id: b, type: io.kestra.plugin.core.debug.Return, format: done}
+"""
+    )
+    started = client.start("t/patient")
+    name = server.database.name
+    with server.database.server.connect() as superuser:
+        superuser.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        superuser.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
+        health = httpx.get(f"http://127.0.0.1:{server.management_port}/health", timeout=10)
+        assert (health.status_code, health.json()["status"]) == (503, "DOWN")
+        time.sleep(2)
+        superuser.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    for _ in range(600):  # the pool tries again in growing steps
+        health = httpx.get(f"http://127.0.0.1:{server.management_port}/health", timeout=10)
+        if health.status_code == 200:
+            break
+        time.sleep(0.1)
+    execution = client.wait(started["id"], "SUCCESS", seconds=60)
+    assert runs(execution)["b"]["outputs"] == {"value": "done"}
+
+
 def test_a_failed_execution_is_restarted_from_the_failed_task(client: Client) -> None:
     execution = client.run(
         """\
@@ -635,5 +695,5 @@ def test_a_server_without_its_database_says_so(start_stand_in: Start, database: 
     server.database.server = type(database.server)(
         "127.0.0.1", database.server.port, "postgres", "wrong"
     )
-    with pytest.raises(AssertionError, match="datasources.postgres.url: cannot use"):
+    with pytest.raises(AssertionError, match=r"datasources\.postgres\.url: cannot use"):
         server.start()

@@ -347,7 +347,7 @@ def kill(call: Call) -> Any:
 
 @route("DELETE", "/executions/kill/by-ids", (JSON,))
 def kill_by_ids(call: Call) -> Any:
-    ids, invalid = call.json(), []
+    ids, invalid = call.texts(), []
     for execution_id in ids:
         execution = call.server.store.execution(execution_id)
         if execution is None:

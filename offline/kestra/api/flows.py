@@ -209,7 +209,7 @@ def _replace(call: Call, namespace: str | None) -> list[Json]:
 
 
 def _ids(call: Call) -> list[tuple[str, str]]:
-    return [(each["namespace"], each["id"]) for each in call.json()]
+    return [(each["namespace"], each["id"]) for each in call.objects("namespace", "id")]
 
 
 @route("DELETE", "/flows/delete/by-ids", (JSON,))

@@ -195,6 +195,6 @@ def delete_key(call: Call) -> Any:
 
 @route("DELETE", "/namespaces/{namespace}/kv", (JSON,))
 def delete_keys(call: Call) -> Any:
-    namespace, keys = call.path["namespace"], call.json().get("keys") or []
+    namespace, keys = call.path["namespace"], call.texts("keys")
     delete = call.server.services.key_values.delete
     return {"keys": [key for key in keys if delete(namespace, key)]}

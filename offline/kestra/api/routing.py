@@ -104,6 +104,41 @@ class Call:
         except ValueError as error:
             raise errors.IllegalArgument(f"Invalid JSON: {error}") from error
 
+    def objects(self, *names: str) -> list[Json]:
+        """The body as a list of JSON objects with text under each of these names.
+
+        Raises:
+            IllegalArgument: it is none.
+        """
+        given = self.json()
+        if not isinstance(given, list) or not all(_is_object(each, names) for each in given):
+            raise errors.IllegalArgument(
+                f"The body must be a list of objects with {', '.join(names)}"
+            )
+        return given
+
+    def object(self, *names: str) -> Json:
+        """The body as a JSON object with text under each of these names.
+
+        Raises:
+            IllegalArgument: it is none.
+        """
+        given: Json = self.json()
+        if not _is_object(given, names):
+            raise errors.IllegalArgument(f"The body must be an object with {', '.join(names)}")
+        return given
+
+    def texts(self, name: str | None = None) -> list[str]:
+        """The body, or the member of its object with this name, as a list of texts.
+
+        Raises:
+            IllegalArgument: it is none.
+        """
+        given = self.json() if name is None else self.object().get(name)
+        if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+            raise errors.IllegalArgument("The body must hold a list of texts")
+        return given
+
     def flag(self, name: str, default: bool) -> bool:
         """A query parameter that is true or false."""
         value = self.query.get(name)
@@ -134,13 +169,22 @@ class Call:
         """The part of a list that `page`, `size` and `sort` ask for.
 
         Raises:
-            IllegalArgument: it cannot be sorted that way.
+            IllegalArgument: it cannot be sorted that way, or `filters[...]` are given.
         """
+        if unknown := [name for name in self.query if name.startswith("filters[")]:
+            raise errors.IllegalArgument(
+                f"{unknown[0]} is not supported by the stand-in for Kestra: use the parameters "
+                "that came before the filters, such as namespace, flowId, state, labels, q"
+            )
         page, size = self.number("page", 1, least=1), self.number("size", 10, least=1)
         try:
             return Page(kind, page or 1, size or 10, self.query.getlist("sort"), default)
         except ValueError as error:
             raise errors.IllegalArgument(str(error)) from error
+
+
+def _is_object(given: Any, names: tuple[str, ...]) -> bool:
+    return isinstance(given, dict) and all(isinstance(given.get(name), str) for name in names)
 
 
 Endpoint = Callable[[Call], Any]

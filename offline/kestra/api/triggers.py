@@ -7,6 +7,7 @@ from typing import Any
 from offline.kestra.api.routing import JSON, Call, Resource, paged
 
 route = Resource()
+_KEY = ("namespace", "flowId", "triggerId")
 
 
 def _page(call: Call, found: list[Any]) -> Any:
@@ -50,11 +51,13 @@ def of_flow(call: Call) -> Any:
 
 @route("PUT", "/triggers", (JSON,))
 def update(call: Call) -> Any:
-    return call.server.scheduler.shown(call.server.scheduler.update(call.json()))
+    return call.server.scheduler.shown(call.server.scheduler.update(call.object(*_KEY)))
 
 
 def _backfill(call: Call, action: str) -> Any:
-    return call.server.scheduler.shown(call.server.scheduler.change_backfill(call.json(), action))
+    return call.server.scheduler.shown(
+        call.server.scheduler.change_backfill(call.object(*_KEY), action)
+    )
 
 
 @route("PUT", "/triggers/backfill/pause", (JSON,))

@@ -66,6 +66,31 @@ class Fail(Runnable):
         return {}
 
 
+class Labels(Runnable):
+    """Give the execution labels."""
+
+    type = "io.kestra.plugin.core.execution.Labels"
+    aliases = ("io.kestra.core.tasks.executions.Labels",)
+    properties = {"labels": Property("any", required=True)}
+
+    def run(self) -> Json:
+        labels = self.rendered("labels")
+        if isinstance(labels, str):
+            labels = parse_json(labels)
+        if isinstance(labels, list):
+            labels = {each["key"]: each["value"] for each in labels}
+        if not isinstance(labels, dict):
+            raise TaskError(f"Unknown value type: {type(labels).__name__}")
+        for key, value in labels.items():
+            if key.startswith("system."):
+                raise TaskError(
+                    "System labels can only be set by Kestra itself, "
+                    f"offending label: {key}={value}"
+                )
+        self.context.add_labels({key: stringify(value) for key, value in labels.items()})
+        return {}
+
+
 class Sleep(Runnable):
     """Wait for a time."""
 
@@ -170,4 +195,4 @@ class Set(Runnable):
         return wanted, stringify(value)
 
 
-TASKS = (Log, Return, Fail, Sleep, PurgeCurrentExecutionFiles, Get, Set)
+TASKS = (Log, Return, Fail, Labels, Sleep, PurgeCurrentExecutionFiles, Get, Set)

@@ -7,6 +7,7 @@ github.com/kestra-io/plugin-jdbc, for Kestra 1.3.
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,6 +108,11 @@ class _Interval(Loader):
         )
 
 
+def _special(value: float) -> str:
+    """NaN and the infinities as JSON has them from Jackson."""
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
 def _fraction(text: str) -> str:
     """ISO time as Java prints it: no trailing zeros in the fraction."""
     return re.sub(r"(\.\d*?)0+(?=$|[+Z-])", lambda found: found[1].rstrip("."), text)
@@ -124,8 +130,12 @@ def cell(value: Any, column: psycopg.Column, zone: ZoneInfo) -> Any:
         TaskError: the plugin does not support the type.
     """
     match value:
-        case None | bool() | int() | float() | str():
+        case None | bool() | int() | str():
             return value
+        case float():
+            return value if math.isfinite(value) else _special(value)
+        case Decimal() if not value.is_finite():
+            return _special(float(value))
         case Decimal():
             exact = value.as_tuple().exponent == 0
             return int(value) if exact else float(value)
