@@ -111,14 +111,14 @@ class _Monitor(mocks.MockMonitor):
                     ignore_changes=tuple(request.ignoreChanges),
                 )
             )
-        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        return super().RegisterResource(request)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
         if _key(request.urn).startswith(STACK):
             outputs = rpc.deserialize_properties(request.outputs)
             self.deployment.outputs = _unwrap(outputs)
             self.deployment.plain_outputs = _mask(outputs)
-        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+        return super().RegisterResourceOutputs(request)
 
 
 def _key(urn: str) -> str:

@@ -19,7 +19,7 @@ from tests.unit.harness import FLOW, run
 KEY = "demo/hello"
 TEXT = "id: hello\nnamespace: demo\ntasks: []\n"
 OTHER_TEXT = TEXT + "# changed\n"
-PROPS = {
+PROPS: dict[str, Any] = {
     "url": "http://localhost:8080",
     "username": "admin@example.com",
     "password": "Secret1-of-the-login",
