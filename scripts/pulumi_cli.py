@@ -41,14 +41,19 @@ class PulumiStack:
         """Keeps the name; nothing is run yet."""
         self.name = name
 
-    def exists(self) -> bool:
-        """Tells whether the backend knows the stack."""
-        stacks = json.loads(_capture(Parts.GENUINE, "stack", "ls", "--json"))
-        return any(stack["name"].split("/")[-1] == self.name for stack in stacks)
+    def resource_count(self) -> int | None:
+        """Returns how many resources the stack holds, or None where there is no such stack."""
+        stacks = json.loads(_capture("stack", "ls", "--json"))
+        counts = (
+            int(stack.get("resourceCount", 0))
+            for stack in stacks
+            if stack["name"].split("/")[-1] == self.name
+        )
+        return next(counts, None)
 
     def create(self) -> None:
         """Creates the stack; an existing `Pulumi.<stack>.yaml` stays as it is."""
-        _capture(Parts.GENUINE, "stack", "init", "--stack", self.name)
+        _capture("stack", "init", "--stack", self.name)
 
     def parts(self) -> Parts | None:
         """Returns the parts that the stack remembers, or None where it was never asked."""
@@ -87,7 +92,7 @@ class PulumiStack:
         return _run(parts, *arguments).returncode
 
     def _capture(self, *arguments: str) -> str:
-        return _capture(Parts.GENUINE, *arguments, "--stack", self.name)
+        return _capture(*arguments, "--stack", self.name)
 
 
 def install_plugin(name: str, version: str) -> None:
@@ -96,16 +101,16 @@ def install_plugin(name: str, version: str) -> None:
     Raises:
         PulumiError: it cannot be had here.
     """
-    _capture(Parts.GENUINE, "plugin", "install", "resource", name, version)
+    _capture("plugin", "install", "resource", name, version)
 
 
-def _capture(parts: Parts, *arguments: str) -> str:
-    """Runs the CLI and returns what it wrote.
+def _capture(*arguments: str) -> str:
+    """Runs a command that needs no provider and returns what it wrote.
 
     Raises:
         PulumiError: it failed.
     """
-    result = _run(parts, *arguments, capture_output=True)
+    result = _run(Parts.GENUINE, *arguments, capture_output=True)
     if result.returncode:
         raise PulumiError(str(result.stderr).strip() or str(result.stdout).strip())
     return str(result.stdout)

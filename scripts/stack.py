@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import docker
 import pulumi
+import yaml
 from docker.errors import DockerException
 
 from infra.settings import Settings, SettingsError
@@ -50,13 +51,16 @@ def up(stack: PulumiStack) -> int:
         PulumiError: the Pulumi CLI failed.
         SettingsError: the stack's configuration is wrong; nothing was changed.
     """
-    if not stack.exists():
+    count = stack.resource_count()
+    if count is None:
         stack.create()
     settings = _settings(stack)
     parts = stack.parts()
     if parts is None:
-        parts = _choose_parts(settings)
-        _prepare(stack, parts, settings)
+        # What was brought up without this command has no tag, and keeps its parts all the same.
+        parts = Parts.GENUINE if count else _choose_parts(settings)
+        if not count:
+            _prepare(stack, parts, settings)
         stack.remember(parts)
     if parts is Parts.OFFLINE:
         subprocess.run([PROJECT_FOLDER / "offline/images/build.sh"], check=True)
@@ -77,7 +81,7 @@ def down(stack: PulumiStack) -> int:
     Raises:
         PulumiError: the Pulumi CLI failed.
     """
-    if not stack.exists():
+    if stack.resource_count() is None:
         print(f"There is no stack {stack.name}: nothing to take away.")
         return 0
     return stack.run(stack.parts() or Parts.GENUINE, "destroy")
@@ -86,7 +90,7 @@ def down(stack: PulumiStack) -> int:
 def _settings(stack: PulumiStack) -> Settings:
     """Validates the configuration before anything is pulled, built or chosen."""
     config = stack.config()
-    project = next(iter(config)).split(":")[0]
+    project = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())["name"]
     pulumi.runtime.configure(pulumi.runtime.Settings(project=project, stack=stack.name))
     pulumi.runtime.set_all_config(
         {key: entry.get("value", "") for key, entry in config.items()},

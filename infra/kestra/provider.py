@@ -1,7 +1,8 @@
 """The dynamic provider of flows.
 
-Pulumi pickles this class into the state of every flow. It holds nothing and imports its code when
-called, so that an old stack can be destroyed after the code has changed.
+Pulumi keeps a reference to this class in the state of every flow: it must stay in this module. It
+holds nothing and imports its code when called, so that an old stack can be destroyed after the
+code has changed.
 """
 
 from typing import Any

@@ -59,7 +59,7 @@ class Project:
     def resources(self) -> list[dict[str, Any]]:
         """Returns the resources in the state with their secrets."""
         state = json.loads(self.pulumi("stack", "export", "--show-secrets"))
-        resources: list[dict[str, Any]] = state["deployment"]["resources"]
+        resources: list[dict[str, Any]] = state["deployment"].get("resources", [])
         return resources
 
     def _parts(self) -> str:
