@@ -3,38 +3,51 @@
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
+from pulumi.automation import StackNotFoundError
+
 from infra.kestra.api import KestraClient, KestraError
-from scripts.pulumi_cli import PulumiError, PulumiStack
+from scripts.pulumi_cli import INTERRUPTED, project_workspace
 
 # https://kestra.io/docs/workflow-components/states
 _SUCCESSFUL = frozenset({"SUCCESS", "WARNING"})
 _ENDED = _SUCCESSFUL | {"FAILED", "KILLED", "CANCELLED", "RETRIED", "SKIPPED"}
 _POLL_SECONDS = 0.5
+# Longer than a server that is up needs, shorter than one that is away is worth waiting for.
+_WAIT_SECONDS = 15.0
 
 
 def main() -> int:
     """Runs the command line and returns the exit code."""
-    parser = argparse.ArgumentParser(prog="scripts.run_flow", description=__doc__)
-    parser.add_argument("flow", type=_flow, help="the flow as namespace/id")
-    parser.add_argument("inputs", nargs="*", type=_input, help="inputs as name=value")
-    parser.add_argument("--stack", default="dev", help="the stack's name (dev)")
+    parser = argparse.ArgumentParser(
+        prog="make run-flow",
+        usage='make run-flow FLOW=namespace/id [INPUTS="name=value ..."] [STACK=dev]',
+        description="Runs a flow and follows it.",
+    )
+    parser.add_argument("flow", metavar="FLOW", type=_flow)
+    parser.add_argument("inputs", metavar="INPUTS", nargs="*", type=_input, default=[])
+    parser.add_argument("--stack", metavar="STACK", default="dev")
     arguments = parser.parse_args()
-    stack = PulumiStack(arguments.stack)
-    try:
-        outputs = stack.outputs()
+    with project_workspace() as workspace:
+        try:
+            outputs = workspace.stack_outputs(arguments.stack)
+        except StackNotFoundError:
+            outputs = {}
         if "kestraUrl" not in outputs:
-            raise PulumiError(f"Stack {stack.name} is not up: make up STACK={stack.name}")
-        with KestraClient(
-            outputs["kestraUrl"], outputs["kestraUser"], outputs["kestraPassword"]
-        ) as client:
-            namespace, flow_id = arguments.flow
-            return run_flow(client, namespace, flow_id, dict(arguments.inputs))
-    except (PulumiError, KestraError) as error:
-        print(error, file=sys.stderr)
-        return 1
+            sys.exit(f"Stack {arguments.stack} is not up: make up STACK={arguments.stack}")
+        url, user, password = (
+            outputs[name].value for name in ("kestraUrl", "kestraUser", "kestraPassword")
+        )
+        try:
+            with KestraClient(url, user, password, wait=_WAIT_SECONDS) as client:
+                namespace, flow_id = arguments.flow
+                return run_flow(client, namespace, flow_id, dict(arguments.inputs))
+        except KestraError as error:
+            sys.exit(str(error))
 
 
 def run_flow(client: KestraClient, namespace: str, flow_id: str, inputs: Mapping[str, str]) -> int:
@@ -47,21 +60,19 @@ def run_flow(client: KestraClient, namespace: str, flow_id: str, inputs: Mapping
         inputs: the values of its inputs by name.
 
     Returns:
-        0 where the execution succeeded, 1 otherwise.
+        0 where the execution succeeded, 1 where it did not, 130 where the user left it running.
+
+    Raises:
+        KestraError: the server refused the execution or does not answer.
     """
     execution = client.create_execution(namespace, flow_id, inputs)
+    url = execution["url"]
     print(f"{namespace}/{flow_id}: execution {execution['id']}", flush=True)
-    seen: set[_Event] = set()
-    ended = False
-    while not ended:
-        time.sleep(_POLL_SECONDS)
-        # Read before the log: at the last look every line is there.
-        execution = client.get_execution(execution["id"])
-        ended = execution["state"]["current"] in _ENDED
-        for event in sorted({*_states(execution), *_lines(client, execution)} - seen):
-            seen.add(event)
-            print(f"{event.time[11:19]}  {event.task:12}  {event.text}", flush=True)
-    state = str(execution["state"]["current"])
+    try:
+        state = _follow(client, execution)
+    except KeyboardInterrupt:
+        print(f"\n{namespace}/{flow_id} goes on running: {url}")
+        return INTERRUPTED
     print(f"{namespace}/{flow_id}: {state}")
     return 0 if state in _SUCCESSFUL else 1
 
@@ -69,22 +80,40 @@ def run_flow(client: KestraClient, namespace: str, flow_id: str, inputs: Mapping
 class _Event(NamedTuple):
     """What happened in an execution: a change of state, or a line of the log."""
 
-    time: str
+    time: datetime
     task: str
     text: str
     run: str
 
 
+def _follow(client: KestraClient, execution: dict[str, Any]) -> str:
+    """Prints what happens until the execution has ended, and returns its last state."""
+    seen: Counter[_Event] = Counter()
+    ended = False
+    while not ended:
+        # One more look after the end: the last lines reach the log later than the state changes.
+        ended = execution["state"]["current"] in _ENDED
+        time.sleep(_POLL_SECONDS)
+        execution = client.get_execution(execution["id"])
+        events = Counter([*_states(execution), *_lines(client, execution)])
+        for event in sorted((events - seen).elements(), key=lambda event: event.time):
+            print(f"{event.time.astimezone():%X}  {event.task:12}  {event.text}", flush=True)
+        seen |= events
+    return str(execution["state"]["current"])
+
+
 def _states(execution: Mapping[str, Any]) -> Iterator[_Event]:
-    for run in execution.get("taskRunList", ()):
+    for run in execution.get("taskRunList") or ():
         for step in run["state"]["histories"]:
-            yield _Event(step["date"], run["taskId"], step["state"], run["id"])
+            moment = datetime.fromisoformat(step["date"])
+            yield _Event(moment, run["taskId"], step["state"], run["id"])
 
 
 def _lines(client: KestraClient, execution: Mapping[str, Any]) -> Iterator[_Event]:
     for line in client.get_logs(execution["id"]):
+        moment = datetime.fromisoformat(line["timestamp"])
         text = f"{line['level']}  {line['message']}"
-        yield _Event(line["timestamp"], line.get("taskId", ""), text, line.get("taskRunId", ""))
+        yield _Event(moment, line.get("taskId", ""), text, line.get("taskRunId", ""))
 
 
 def _flow(text: str) -> tuple[str, str]:

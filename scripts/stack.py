@@ -1,20 +1,25 @@
 """Brings a stack up or takes it away: `python -m scripts.stack up|down --stack NAME`."""
 
 import argparse
+import errno
+import os
 import socket
 import subprocess
 import sys
+from enum import StrEnum
 from importlib.metadata import version
 
-import docker
 import pulumi
-import yaml
-from docker.errors import DockerException
+from pulumi.automation import CommandError, ConfigValue, LocalWorkspace, StackNotFoundError
 
 from infra.settings import Settings, SettingsError
-from scripts.pulumi_cli import PROJECT_FOLDER, Parts, PulumiError, PulumiStack, install_plugin
+from scripts.pulumi_cli import PROJECT_FOLDER, cli_message, project_workspace
 
 _PLUGINS = ("docker", "postgresql", "random")
+# An executable on PATH is used as it is instead of a plugin.
+_DRIVERS = PROJECT_FOLDER / "offline/plugins/bin"
+# The stack keeps its answer to "which parts?" as a tag.
+_PARTS_TAG = "podium:parts"
 _PORTS = ("postgresPort", "kestraPort", "kestraManagementPort", "pgadminPort")
 _TAXI_FOLDER = "data/taxi"
 _OFFLINE_CONFIG = {
@@ -30,94 +35,137 @@ _OFFLINE_CONFIG = {
 }
 
 
+class Parts(StrEnum):
+    """What a stack is made of: Pulumi's plugins and public images, or Podium's offline parts."""
+
+    GENUINE = "genuine"
+    OFFLINE = "offline"
+
+
 def main() -> int:
     """Runs the command line and returns the exit code."""
     parser = argparse.ArgumentParser(prog="scripts.stack", description=__doc__)
     parser.add_argument("command", choices=("up", "down"))
     parser.add_argument("--stack", default="dev", help="the stack's name (dev)")
     arguments = parser.parse_args()
-    stack = PulumiStack(arguments.stack)
-    try:
-        return up(stack) if arguments.command == "up" else down(stack)
-    except (PulumiError, SettingsError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    with project_workspace() as workspace:
+        command = up if arguments.command == "up" else down
+        return command(workspace, arguments.stack)
 
 
-def up(stack: PulumiStack) -> int:
+def up(workspace: LocalWorkspace, stack: str) -> int:
     """Brings the stack up, and makes it first where it is new.
 
+    Args:
+        workspace: the project.
+        stack: the stack's name.
+
+    Returns:
+        The exit code of the first command that failed, or 0.
+
     Raises:
-        PulumiError: the Pulumi CLI failed.
-        SettingsError: the stack's configuration is wrong; nothing was changed.
+        CommandError: the Pulumi CLI failed.
+        subprocess.CalledProcessError: the Docker Engine does not answer.
+        SystemExit: the configuration of a new stack is wrong.
     """
-    count = stack.resource_count()
-    if count is None:
-        stack.create()
-    settings = _settings(stack)
-    parts = stack.parts()
+    try:
+        parts = _parts(workspace, stack)
+    except StackNotFoundError:
+        workspace.create_stack(stack)
+        parts = None
     if parts is None:
-        # What was brought up without this command has no tag, and keeps its parts all the same.
-        parts = Parts.GENUINE if count else _choose_parts(settings)
-        if not count:
-            _prepare(stack, parts, settings)
-        stack.remember(parts)
-    if parts is Parts.OFFLINE:
-        subprocess.run([PROJECT_FOLDER / "offline/images/build.sh"], check=True)
-    if code := stack.run(parts, "up"):
+        settings = _settings(workspace, stack)
+        parts = _choose_parts(workspace, settings)
+        _prepare(workspace, stack, parts, settings)
+        workspace.set_tag(stack, _PARTS_TAG, parts)
+    if parts is Parts.OFFLINE and (code := _run(str(PROJECT_FOLDER / "offline/images/build.sh"))):
         return code
-    outputs = stack.outputs()
-    print(f"\nKestra:  {outputs['kestraUrl']} as {outputs['kestraUser']}")
-    print(f"pgAdmin: {outputs['pgadminUrl']} as {outputs['pgadminUser']}")
-    print(f"The passwords: pulumi stack output --show-secrets --stack {stack.name}")
-    if parts is Parts.OFFLINE:
-        print(f"In this shell first: . scripts/env.sh {parts}\n\n{_OFFLINE_CONFIG['notice']}")
+    if code := _run_pulumi(parts, "up", stack):
+        return code
+    outputs = {name: output.value for name, output in workspace.stack_outputs(stack).items()}
+    print(f"\nKestra:    {outputs['kestraUrl']} as {outputs['kestraUser']}")
+    print(f"pgAdmin:   {outputs['pgadminUrl']} as {outputs['pgadminUser']}")
+    print(
+        f"Passwords: . scripts/env.sh {parts} && pulumi stack output --show-secrets --stack {stack}"
+    )
+    if "notice" in outputs:
+        print(outputs["notice"])
     return 0
 
 
-def down(stack: PulumiStack) -> int:
+def down(workspace: LocalWorkspace, stack: str) -> int:
     """Destroys everything that the stack holds.
 
+    Args:
+        workspace: the project.
+        stack: the stack's name.
+
+    Returns:
+        The exit code of the Pulumi CLI; 0 where there is no such stack.
+
     Raises:
-        PulumiError: the Pulumi CLI failed.
+        CommandError: the Pulumi CLI failed before that.
     """
-    if stack.resource_count() is None:
-        print(f"There is no stack {stack.name}: nothing to take away.")
+    try:
+        parts = _parts(workspace, stack)
+    except StackNotFoundError:
+        print(f"There is no stack {stack}: nothing to take away.")
         return 0
-    return stack.run(stack.parts() or Parts.GENUINE, "destroy")
+    return _run_pulumi(parts or Parts.GENUINE, "destroy", stack)
 
 
-def _settings(stack: PulumiStack) -> Settings:
-    """Validates the configuration before anything is pulled, built or chosen."""
-    config = stack.config()
-    project = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())["name"]
-    pulumi.runtime.configure(pulumi.runtime.Settings(project=project, stack=stack.name))
+def _parts(workspace: LocalWorkspace, stack: str) -> Parts | None:
+    """Returns what the stack is made of, or None where that is not decided yet."""
+    if tag := workspace.list_tags(stack).get(_PARTS_TAG):
+        return Parts(tag)
+    # What was brought up without this command has no tag, and keeps its parts all the same.
+    deployment = workspace.export_stack(stack).deployment or {}
+    return Parts.GENUINE if deployment.get("resources") else None
+
+
+def _settings(workspace: LocalWorkspace, stack: str) -> Settings:
+    """Validates the configuration before anything is chosen, pulled or built."""
+    config = workspace.get_all_config(stack)
+    project = workspace.project_settings().name
+    pulumi.runtime.configure(pulumi.runtime.Settings(project=project, stack=stack))
     pulumi.runtime.set_all_config(
-        {key: entry.get("value", "") for key, entry in config.items()},
-        [key for key, entry in config.items() if entry["secret"]],
+        {key: entry.value for key, entry in config.items()},
+        [key for key, entry in config.items() if entry.secret],
     )
-    return Settings.load()
+    try:
+        return Settings.load()
+    except SettingsError as error:
+        sys.exit(str(error))
 
 
-def _choose_parts(settings: Settings) -> Parts:
-    """Finds out whether the genuine plugins and images can be had here."""
-    print("New stack: looking for Pulumi's plugins and the images.")
+def _choose_parts(workspace: LocalWorkspace, settings: Settings) -> Parts:
+    """Gets the genuine plugins and images, and falls back on the offline parts."""
+    print("New stack: looking for Pulumi's plugins and the images.", flush=True)
     images = [settings.postgres_image, settings.kestra_image, settings.pgadmin_image]
+    if settings.taxi_folder:
+        images.append(settings.files_image)
+    # First, because a Docker Engine that does not answer is no reason to go offline.
+    missing = [image for image in images if not _has_image(image)]
     try:
         for name in _PLUGINS:
-            install_plugin(name, version(f"pulumi-{name}"))
-        client = docker.from_env()
-        for image in images:
-            if not client.images.list(image):
-                client.images.pull(image)
-    except (PulumiError, DockerException) as error:
-        reason = str(error).splitlines()[-1]
-        print(f"They cannot be had here ({reason}).\nThe stack uses Podium's offline parts.")
-        return Parts.OFFLINE
-    return Parts.GENUINE
+            workspace.install_plugin(name, version(f"pulumi-{name}"))
+    except CommandError as error:
+        reason = cli_message(error).splitlines()[-1]
+    else:
+        refused = next((image for image in missing if _run("docker", "pull", image)), None)
+        if refused is None:
+            return Parts.GENUINE
+        reason = f"docker pull {refused} failed"
+    print(f"They cannot be had here ({reason}).\nThe stack uses Podium's offline parts.")
+    return Parts.OFFLINE
 
 
-def _prepare(stack: PulumiStack, parts: Parts, settings: Settings) -> None:
+def _has_image(image: str) -> bool:
+    command = ["docker", "images", "--quiet", image]
+    return bool(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _prepare(workspace: LocalWorkspace, stack: str, parts: Parts, settings: Settings) -> None:
     """Writes what a new stack needs beyond the defaults: free ports, and the offline images."""
     config: dict[str, str] = {}
     if parts is Parts.OFFLINE:
@@ -138,7 +186,7 @@ def _prepare(stack: PulumiStack, parts: Parts, settings: Settings) -> None:
             print(f"Port {port} is taken on this machine: {key} is {free_port} for this stack.")
             config[key] = str(free_port)
     if config:
-        stack.set_config(config)
+        workspace.set_all_config(stack, {key: ConfigValue(value) for key, value in config.items()})
 
 
 def _free_ports(address: str, wanted: tuple[int, ...]) -> list[int]:
@@ -158,9 +206,31 @@ def _is_free(address: str, port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
-        except OSError:
-            return False
+        except OSError as error:
+            # Of an address on another Docker host nothing can be told from here.
+            return error.errno != errno.EADDRINUSE
     return True
+
+
+def _run_pulumi(parts: Parts, command: str, stack: str) -> int:
+    path = os.environ["PATH"]
+    if parts is Parts.OFFLINE:
+        path = f"{_DRIVERS}{os.pathsep}{path}"
+    arguments = (command, "--stack", stack, "--yes", "--skip-preview")
+    return _run("pulumi", *arguments, environment={**os.environ, "PATH": path})
+
+
+def _run(*command: str, environment: dict[str, str] | None = None) -> int:
+    """Runs a command before the user's eyes and returns its exit code."""
+    # What was printed so far comes before what the command prints.
+    sys.stdout.flush()
+    with subprocess.Popen(command, cwd=PROJECT_FOLDER, env=environment) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # The command got Ctrl-C too; Pulumi then finishes what it began and keeps the state.
+            process.wait()
+            raise
 
 
 if __name__ == "__main__":
