@@ -28,10 +28,15 @@ from offline.kestra.store import Conditions, Page, Store
 SERVER_NAME = "podium-kestra-stand-in"
 _RESOURCES = [module.route for module in (flows, executions, logs, namespaces, triggers, misc)]
 _PAGE_SIZE = 25
-# Endpoints of the genuine server that the stand-in has not, so that it can say so.
+# What the genuine server has and the stand-in has not, so that it can say so: resources, and the
+# last parts of paths below the resources that it has.
 _GENUINE = (
     "apps", "basicAuth", "blueprints", "cluster", "dashboards", "metrics", "plugins", "stats",
     "taskruns", "templates", "tests", "usages",
+)  # fmt: skip
+_GENUINE_ACTIONS = (
+    "by-ids", "by-query", "change-status", "eval", "force-run", "graph", "labels", "pause",
+    "preview", "resume", "secrets", "state", "subflows", "unqueue",
 )  # fmt: skip
 
 
@@ -143,10 +148,11 @@ def api(server: Server) -> Starlette:
     prefix = f"{server.config.release.api}/"
 
     async def missing(request: Request, _: Exception) -> Response:
-        resource = request.url.path.removeprefix(prefix).partition("/")[0]
-        if request.url.path.startswith(prefix) and resource in _GENUINE:
+        parts = request.url.path.removeprefix(prefix).split("/")
+        if parts[0] in _GENUINE or parts[-1] in _GENUINE_ACTIONS:
+            wanted = "/".join(parts)
             return error(
-                request, 501, f"Not Implemented: the stand-in for Kestra has no `{resource}`"
+                request, 501, f"Not Implemented: the stand-in for Kestra has no `{wanted}`"
             )
         return error(request, 404, "Not Found")
 

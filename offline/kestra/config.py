@@ -165,7 +165,11 @@ def load(environment: Mapping[str, str]) -> Config:
     try:
         tree = yaml.safe_load(environment.get("KESTRA_CONFIGURATION", "")) or {}
     except yaml.YAMLError as error:
-        raise ConfigError(f"KESTRA_CONFIGURATION is not YAML: {error}") from error
+        # Without the text around the error, which may hold a password.
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or type(error).__name__
+        raise ConfigError(f"KESTRA_CONFIGURATION is not YAML: {problem}{place}") from error
     if not isinstance(tree, Mapping):
         raise ConfigError("KESTRA_CONFIGURATION must be a YAML mapping")
     properties = _Properties(tree)

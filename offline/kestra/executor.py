@@ -19,6 +19,7 @@ from offline.kestra import states
 from offline.kestra.context import Killed, RunContext, Services
 from offline.kestra.errors import NotFound
 from offline.kestra.flows import with_defaults
+from offline.kestra.inputs import parsed
 from offline.kestra.pebble import RenderError
 from offline.kestra.schema import parsed_duration
 from offline.kestra.states import Json
@@ -103,7 +104,7 @@ class _Run:
             state = _worst([state, after])
         try:
             outputs = self._flow_outputs() if state in _GOOD else None
-        except RenderError as error:
+        except (RenderError, TaskError) as error:
             RunContext(self._services, self._flow, self.execution).log(
                 "ERROR", f"Failed to render output values: {error}"
             )
@@ -120,7 +121,17 @@ class _Run:
         if not declared:
             return None
         context = RunContext(self._services, self._flow, self.execution)
-        return {each["id"]: context.render(each["value"]) for each in declared}
+        outputs = {}
+        for each in declared:
+            value = context.render(each["value"])
+            try:
+                outputs[each["id"]] = None if value is None else parsed(each["type"], value)
+            except ValueError as error:
+                raise TaskError(
+                    f"Invalid output for `{each['id']}`, {error}, "
+                    f"but received `{context.text(each['value'])}`"
+                ) from error
+        return outputs
 
     def _sequence(self, tasks: list[Json], parent: Json | None, branch: Branch) -> str:
         """Run tasks one after the other until one fails.

@@ -18,7 +18,7 @@ from offline.kestra.tasks import TYPES, classes
 from offline.kestra.tasks.base import child_tasks
 
 # Source: FlowValidator of Kestra 1.x; release 0.20 has no reserved words.
-_RESERVED_IDS = (
+RESERVED_IDS = (
     "pause", "resume", "force-run", "change-status", "kill", "executions", "search", "source",
     "disable", "enable",
 )  # fmt: skip
@@ -136,10 +136,10 @@ class Flows:
             yield "", f"Invalid Flow: {', '.join(problems)}"
 
     def _problems(self, flow: Json) -> Iterator[str]:
-        if self._release.tenant and flow.get("id") in _RESERVED_IDS:
+        if self._release.tenant and flow.get("id") in RESERVED_IDS:
             yield (
                 f"Flow id is a reserved keyword: {flow['id']}. "
-                f"List of reserved keywords: {', '.join(_RESERVED_IDS)}"
+                f"List of reserved keywords: {', '.join(RESERVED_IDS)}"
             )
         for what, members in (
             ("task id with", flow_tasks(flow)),

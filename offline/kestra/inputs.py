@@ -91,7 +91,7 @@ def _settle(
             result.error = _fault(each, "missing required input", None)
         return
     try:
-        value = _parsed(each["type"], result.value, each.get("itemType"))
+        value = parsed(each["type"], result.value, each.get("itemType"))
         fault = _broken(each, value)
     except ValueError as error:
         fault = str(error)
@@ -129,8 +129,13 @@ def values_of(resolved: list[Resolved]) -> Json:
     return result
 
 
-def _parsed(kind: str, value: Any, item: str | None) -> Any:
-    """The value in the type's own form, which is that of JSON.
+def parsed(kind: str, value: Any, item: str | None = None) -> Any:
+    """A value in the form that the type of an input or output has, which is one of JSON.
+
+    Args:
+        kind: the type, such as INT.
+        value: text, or what an expression gave.
+        item: the type of the members, for an ARRAY or a MULTISELECT.
 
     Raises:
         ValueError: it has another form; the message is the server's.
@@ -167,7 +172,7 @@ def _parsed(kind: str, value: Any, item: str | None) -> Any:
                 return text
             case "ARRAY" | "MULTISELECT":
                 members = value if isinstance(value, list) else json.loads(text)
-                return [_parsed(item, member, None) if item else member for member in members]
+                return [parsed(item, member, None) if item else member for member in members]
             case _:
                 return text if kind != "FILE" else _file(text)
     except _Plain:

@@ -221,6 +221,14 @@ class Scheduler:
                 if last and not states.is_terminated(last):
                     return
                 del state["executionId"]
+                trigger = self._declared(state)[1]
+                if (
+                    last
+                    and trigger
+                    and last["state"]["current"] in (trigger.get("stopAfter") or ())
+                ):
+                    state["disabled"] = True
+                    state.pop("nextExecutionDate", None)
                 self._store.save_trigger(state)
             due = state.get("nextExecutionDate")
             if not due or datetime.fromisoformat(due) > datetime.now(UTC):

@@ -253,9 +253,10 @@ def test_release_1_reserves_words(client: Client) -> None:
 
 
 def test_what_is_not_supported_is_refused_by_name(client: Client) -> None:
-    answer = client.http.get("/dashboards")
-    assert answer.status_code == 501
-    assert "`dashboards`" in answer.json()["message"]
+    for method, path in (("GET", "dashboards"), ("POST", "executions/x/resume")):
+        answer = client.http.request(method, f"/{path}")
+        assert answer.status_code == 501
+        assert f"has no `{path}`" in answer.json()["message"]
     report = client.http.post(
         "/flows/validate",
         content="id: a\nnamespace: t\nsla: []\ntasks: []\n",
@@ -581,6 +582,31 @@ def test_a_schedule_runs_until_it_is_disabled(client: Client) -> None:
     assert client.http.get("/executions/search", params=search).json()["total"] == before
     (state,) = client.http.get("/triggers/search", params=search).json()["results"]
     assert state["triggerContext"]["disabled"] is True
+
+
+def test_a_schedule_stops_after_a_failure(client: Client) -> None:
+    client.create(
+        """\
+id: once
+namespace: t
+tasks:
+  - {id: f, type: io.kestra.plugin.core.execution.Fail}
+triggers:
+  - id: every
+    type: io.kestra.plugin.core.trigger.Schedule
+    cron: "* * * * * *"
+    withSeconds: true
+    stopAfter: [FAILED]
+"""
+    )
+    for _ in range(100):
+        (found,) = client.http.get("/triggers/t/once").json()["results"]
+        if found["disabled"]:
+            break
+        time.sleep(0.05)
+    assert found["disabled"] is True
+    search = {"namespace": "t", "flowId": "once"}
+    assert client.http.get("/executions/search", params=search).json()["total"] == 1
 
 
 # --- restarts -------------------------------------------------------------------------------------

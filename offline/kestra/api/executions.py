@@ -17,9 +17,9 @@ from offline.kestra import inputs as execution_inputs
 from offline.kestra import states
 from offline.kestra.api.routing import JSON, MULTIPART, NO_CONTENT, Call, Resource, answer, paged
 from offline.kestra.context import RunContext
-from offline.kestra.errors import BadRequest, IllegalArgument, IllegalState, NotFound
+from offline.kestra.errors import BadRequest, IllegalArgument, IllegalState, NotFound, NotSupported
 from offline.kestra.executor import new_execution
-from offline.kestra.flows import flow_tasks
+from offline.kestra.flows import RESERVED_IDS, flow_tasks
 from offline.kestra.pebble import RenderError, moment, to_json
 from offline.kestra.scheduler import resolve_inputs
 from offline.kestra.schema import WEBHOOK, Json, parsed_duration
@@ -91,9 +91,10 @@ def _url(call: Call, execution: Json) -> str:
 
 @route("POST", "/executions/{namespace}/{id}", (MULTIPART,))
 def create(call: Call) -> Any:
-    flow = call.server.flows.executable(
-        call.path["namespace"], call.path["id"], call.number("revision")
-    )
+    namespace, flow_id = call.path["namespace"], call.path["id"]
+    if call.server.config.release.tenant and flow_id in RESERVED_IDS:
+        raise NotSupported(f"the stand-in for Kestra has no `executions/{namespace}/{flow_id}`")
+    flow = call.server.flows.executable(namespace, flow_id, call.number("revision"))
     if "scheduleDate" in call.query:
         raise IllegalArgument("scheduleDate is not supported by the stand-in for Kestra")
     execution = new_execution(flow, _labels(call))

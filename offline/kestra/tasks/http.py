@@ -135,7 +135,7 @@ class _Http(Runnable):
                         response.close()
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             self.context.cancellation.check()
-            raise TaskError(str(error) or type(error).__name__) from error
+            raise TaskError(f"{self.text('uri')}: {error or type(error).__name__}") from error
 
 
 def _headers(response: httpx.Response) -> dict[str, list[str]]:
