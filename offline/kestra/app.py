@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -79,15 +79,15 @@ class _BasicAuth:
         request = Request(scope)
         try:
             known = self._is_known(request)
-        except binascii.Error:
+        except ValueError:
             # Release 0.20 lets the decoder's error through.
-            strange = next(
-                c for c in _token(request) if not (c.isascii() and (c.isalnum() or c in "+/="))
+            strange = re.search(r"[^0-9A-Za-z+/=]", _token(request))
+            fault = (
+                f"Illegal base64 character {ord(strange[0]):x}"
+                if strange
+                else "Input byte array has wrong 4-byte ending unit"
             )
-            response = error(
-                request, 422, f"Illegal argument: Illegal base64 character {ord(strange):x}"
-            )
-            await response(scope, receive, send)
+            await error(request, 422, f"Illegal argument: {fault}")(scope, receive, send)
             return
         if known:
             await self._app(scope, receive, send)
@@ -101,6 +101,11 @@ class _BasicAuth:
         return path in self._open or path.startswith(self._webhooks)
 
     def _is_known(self, request: Request) -> bool:
+        """Whether the request has the right credentials.
+
+        Raises:
+            ValueError: they are not base64, in release 0.20.
+        """
         auth = self._config.basic_auth
         if auth is None or auth.errors:
             return False
@@ -108,7 +113,7 @@ class _BasicAuth:
             return False
         try:
             given = base64.b64decode(_token(request), validate=True)
-        except binascii.Error:
+        except ValueError:
             if self._config.release.tenant is None:
                 raise
             return False

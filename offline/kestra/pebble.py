@@ -410,7 +410,7 @@ def evaluate(text: str, variables: Mapping[str, Any]) -> Any:
         raise RenderError(f"{error.message} ({text}:{error.lineno})") from error
     except TemplateError as error:
         raise RenderError(f"{error.message} ({text})") from error
-    except (TypeError, ValueError, ArithmeticError) as error:
+    except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
         raise RenderError(f"{error} ({text}:{_line(error)})") from error
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import isodate
 from yaml.error import Mark
@@ -21,6 +21,10 @@ from offline.kestra.config import Release
 from offline.kestra.errors import ConstraintViolations, Violation
 
 Json = dict[str, Any]
+Kind = Literal[
+    "text", "flag", "whole", "number", "duration", "any", "texts", "enum", "tasks", "cases",
+    "object", "objects", "labels",
+]  # fmt: skip
 LEVELS = ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")
 _TASK_ID = "^[a-zA-Z0-9][a-zA-Z0-9_-]*"
 
@@ -43,7 +47,7 @@ class Property:
         not_empty: whether an empty list does.
     """
 
-    kind: str = "text"
+    kind: Kind = "text"
     required: bool = False
     default: Any = None
     values: tuple[str, ...] = ()
@@ -184,14 +188,15 @@ _INPUT_BASE = {
     "defaults": Property("any"),
     "displayName": Property(),
 }
-_ITEM = Property("enum", values=("STRING", "INT", "FLOAT", "BOOLEAN", "DATETIME", "DATE", "TIME",
-                                 "DURATION", "URI", "JSON"))  # fmt: skip
+_ITEM_TYPES = (
+    "STRING", "INT", "FLOAT", "BOOLEAN", "DATETIME", "DATE", "TIME", "DURATION", "URI", "JSON",
+)  # fmt: skip
 _RANGE = {"min": Property("number"), "max": Property("number")}
 _DATES = {"after": Property(), "before": Property()}
 _CHOICE = {"values": Property("texts"), "expression": Property(),
            "allowCustomValue": Property("flag", default=False)}  # fmt: skip
 _INPUT_OWN: Mapping[str, tuple[str, Mapping[str, Property]]] = {
-    "ARRAY": ("Array", {"itemType": Property("enum", required=True, values=_ITEM.values)}),
+    "ARRAY": ("Array", {"itemType": Property("enum", required=True, values=_ITEM_TYPES)}),
     "BOOLEAN": ("Boolean", {}),
     "BOOL": ("Bool", {}),
     "DATE": ("Date", _DATES),
@@ -205,7 +210,7 @@ _INPUT_OWN: Mapping[str, tuple[str, Mapping[str, Property]]] = {
     "JSON": ("Json", {}),
     "MULTISELECT": (
         "Multiselect",
-        {**_CHOICE, "itemType": Property("enum", values=_ITEM.values, default="STRING")},
+        {**_CHOICE, "itemType": Property("enum", values=_ITEM_TYPES, default="STRING")},
     ),
     "SELECT": ("Select", {**_CHOICE, "isRadio": Property("flag", default=False)}),
     "STRING": ("String", {"validator": Property()}),

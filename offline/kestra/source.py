@@ -61,8 +61,8 @@ def compose(text: str, resource: str) -> Node:
     Raises:
         ConstraintViolations: the text is not YAML, or there is nothing in it.
     """
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_node() if loader.check_node() else None
     except MarkedYAMLError as error:
         wording = _wording(error)
@@ -71,8 +71,6 @@ def compose(text: str, resource: str) -> Node:
         raise illegal(resource, message, f"{message}\nCaused by: {wording}") from error
     except yaml.YAMLError as error:
         raise illegal(resource, str(error)) from error
-    finally:
-        loader.dispose()
     if node is None:
         raise illegal(
             resource, "No content to map due to end-of-input\n at [Source: (StringReader); line: 1]"

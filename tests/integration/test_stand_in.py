@@ -513,6 +513,67 @@ errors:
     assert "handled robust" in lines
 
 
+def test_expressions_reach_files_keys_and_secrets(start_stand_in: Start) -> None:
+    client = Client(start_stand_in(secrets={"TOKEN": "s3cret-token"}))
+    client.http.post(
+        "/namespaces/t/files", params={"path": "/a/b.txt"}, files={"fileContent": b"from namespace"}
+    ).raise_for_status()
+    client.http.put("/namespaces/t/kv/k", json={"a": 1}).raise_for_status()
+    client.create(
+        """\
+id: reach
+namespace: t
+inputs:
+  - {id: doc, type: FILE}
+tasks:
+  - id: all
+    type: io.kestra.plugin.core.debug.Return
+    format: "{{ read(inputs.doc) }}, {{ read('a/b.txt') }}, {{ kv('k').a }}, {{ secret('token') }}"
+  - id: unset
+    type: io.kestra.plugin.core.debug.Return
+    format: "{{ kv('x', errorOnMissing=false) ?? 'no' }}"
+  - {id: set, type: io.kestra.plugin.core.kv.Set, key: n, value: "{{ 6 * 7 }}"}
+  - {id: get, type: io.kestra.plugin.core.kv.Get, key: n}
+  - {id: missing, type: io.kestra.plugin.core.debug.Return, format: "{{ kv('x') }}"}
+"""
+    )
+    response = client.http.post(
+        "/executions/t/reach", params={"wait": True}, files={"doc": ("any.txt", b"from input")}
+    )
+    found = runs(response.raise_for_status().json())
+    assert found["all"]["outputs"]["value"] == "from input, from namespace, 1, s3cret-token"
+    assert found["unset"]["outputs"] == {"value": "no"}
+    assert found["get"]["outputs"] == {"value": 42}
+    (message,) = client.logs(response.json(), "ERROR")
+    assert message == "The key 'x' does not exist in the namespace 't'."
+    assert not any("s3cret-token" in line for line in client.logs(response.json(), "TRACE"))
+
+
+def test_requests(client: Client, files: str) -> None:
+    execution = client.run(
+        f"""\
+id: request
+tasks:
+  - id: there
+    type: io.kestra.plugin.core.http.Request
+    uri: {files}/yellow/
+  - id: allowed
+    type: io.kestra.plugin.core.http.Request
+    uri: {files}/nope
+    options: {{allowFailed: true}}
+  - id: refused
+    type: io.kestra.plugin.core.http.Download
+    uri: http://127.0.0.1:1/x
+"""
+    )
+    found = runs(execution)
+    assert found["there"]["outputs"]["code"] == 200
+    assert "yellow_tripdata_2019-01.csv.gz" in found["there"]["outputs"]["body"]
+    assert found["allowed"]["outputs"]["code"] == 404
+    (message,) = client.logs(execution, "ERROR")
+    assert message.startswith("http://127.0.0.1:1/x: ")
+
+
 def test_an_undefined_name_fails_the_task(client: Client) -> None:
     execution = client.run(
         "id: u\ntasks:\n  - id: l\n    type: io.kestra.plugin.core.log.Log\n"

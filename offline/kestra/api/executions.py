@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -294,7 +295,9 @@ async def _events(call: Call, execution_id: str) -> AsyncIterator[str]:
     def event(name: str, execution: Json) -> str:
         return f"id: {name}\ndata: {to_json(execution)}\n\n"
 
-    with call.server.executor.listening(execution_id, listener) as now:
+    with ExitStack() as stack:
+        listening = call.server.executor.listening(execution_id, listener)
+        now = await asyncio.to_thread(stack.enter_context, listening)
         first = True
         while now and not states.is_terminated(now):
             yield event("progress", now)
