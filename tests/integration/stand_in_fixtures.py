@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,23 +143,24 @@ class StandIn:
         )
 
 
-@pytest.fixture
-def database(postgres: PostgresServer) -> Iterator[Database]:
+@contextmanager
+def new_database(server: PostgresServer) -> Iterator[Database]:
+    """A database that is dropped in the end."""
     name = f"kestra_{secrets.token_hex(4)}"
-    with postgres.connect() as connection:
+    with server.connect() as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield Database(postgres, name)
-    with postgres.connect() as connection:
+    yield Database(server, name)
+    with server.connect() as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-@pytest.fixture
-def start_stand_in(database: Database, tmp_path: Path) -> Iterator[Callable[..., StandIn]]:
-    """Starts stand-ins on the test's database; those that still run are stopped at the end."""
+@contextmanager
+def starting(database: Database, folder: Path) -> Iterator[Callable[..., StandIn]]:
+    """Starts stand-ins on a database; those that still run are stopped at the end."""
     started: list[StandIn] = []
 
     def start(**settings) -> StandIn:
-        server = StandIn(database, tmp_path, **settings)
+        server = StandIn(database, folder, **settings)
         started.append(server)
         server.start()
         return server
@@ -167,3 +169,28 @@ def start_stand_in(database: Database, tmp_path: Path) -> Iterator[Callable[...,
     for server in started:
         if server.process and server.process.poll() is None:
             server.kill()
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[Database]:
+    with new_database(postgres) as made:
+        yield made
+
+
+@pytest.fixture
+def start_stand_in(database: Database, tmp_path: Path) -> Iterator[Callable[..., StandIn]]:
+    """Starts stand-ins of the test's own."""
+    with starting(database, tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def shared_stand_in(
+    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StandIn]:
+    """A stand-in for the tests that neither stop it nor need it empty."""
+    with (
+        new_database(postgres) as made,
+        starting(made, tmp_path_factory.mktemp("stand_in")) as start,
+    ):
+        yield start()
