@@ -1,0 +1,131 @@
+"""The containers of a stack, started and removed by Docker alone, as `docker compose` does it."""
+
+import io
+import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import docker
+import yaml
+from docker.models.containers import Container
+
+_HEALTHY_SECONDS = 300
+_POLL_SECONDS = 0.1
+# What the program writes into the container before its start: Docker does not list it.
+_PGADMIN_FOLDER = "/pgadmin4"
+_PGADMIN_FILES = ("servers.json", "pgpass")
+_INIT_FOLDER = "/docker-entrypoint-initdb.d"
+
+
+class Containers:
+    """The containers of a running stack, kept as recipes to start the same once more."""
+
+    def __init__(self, client: docker.DockerClient, stack: str) -> None:
+        """Looks at what the stack has on the Docker host.
+
+        Args:
+            client: the Docker host.
+            stack: the stack's name.
+        """
+        belongs = _filters(stack)
+        self._client = client
+        (network,) = client.networks.list(filters=belongs)
+        self._network, self._labels = str(network.name), network.attrs["Labels"]
+        self._volumes = [str(volume.name) for volume in client.volumes.list(filters=belongs)]
+        self._containers = {
+            str(container.name).rsplit("-", 1)[1]: container
+            for container in client.containers.list(filters=belongs)
+        }
+        pgadmin = self._containers["pgadmin"]
+        # As archives by alias, each with the folder that it goes to.
+        self._uploads = {
+            # What Pulumi's PostgreSQL provider makes: without it Kestra would not get healthy.
+            "postgres": [(_INIT_FOLDER, _init_script(self._containers["kestra"]))],
+            "pgadmin": [
+                (_PGADMIN_FOLDER, b"".join(pgadmin.get_archive(f"{_PGADMIN_FOLDER}/{name}")[0]))
+                for name in _PGADMIN_FILES
+            ],
+        }
+
+    def start(self) -> None:
+        """Creates network, volumes and containers and waits until all of these are healthy.
+
+        Raises:
+            TimeoutError: a container did not get healthy.
+        """
+        self._client.networks.create(self._network, driver="bridge", labels=self._labels)
+        for volume in self._volumes:
+            self._client.volumes.create(volume, labels=self._labels)
+        with ThreadPoolExecutor() as pool:
+            started = {
+                alias: pool.submit(self._start, alias)
+                for alias in self._containers.keys() - {"kestra"}
+            }
+            started["postgres"].result()
+            self._start("kestra")
+            for future in started.values():
+                future.result()
+
+    def _start(self, alias: str) -> None:
+        attributes = self._containers[alias].attrs
+        network = {self._network: {"Aliases": [alias]}}
+        config = {
+            **attributes["Config"],
+            "HostConfig": {**attributes["HostConfig"], "NetworkMode": self._network},
+            "NetworkingConfig": {"EndpointsConfig": network},
+        }
+        name = attributes["Name"].removeprefix("/")
+        created = self._client.api.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
+        container = self._client.containers.get(created["Id"])
+        for folder, archive in self._uploads.get(alias, ()):
+            container.put_archive(folder, archive)
+        container.start()
+        deadline = time.monotonic() + _HEALTHY_SECONDS
+        while container.attrs["State"].get("Health", {}).get("Status") != "healthy":
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name} did not get healthy within {_HEALTHY_SECONDS} s")
+            time.sleep(_POLL_SECONDS)
+            container.reload()
+
+
+def remove_stack(client: docker.DockerClient, stack: str) -> None:
+    """Removes all that a stack has on the Docker host, whoever made it.
+
+    Args:
+        client: the Docker host.
+        stack: the stack's name.
+    """
+    belongs = _filters(stack)
+    containers = client.containers.list(all=True, filters=belongs)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(_remove, containers))
+    for volume in client.volumes.list(filters=belongs):
+        volume.remove()
+    for network in client.networks.list(filters=belongs):
+        network.remove()
+
+
+def _filters(stack: str) -> dict[str, str | list[str] | bool]:
+    return {"label": f"podium.stack={stack}"}
+
+
+def _remove(container: Container) -> None:
+    container.stop(timeout=container.attrs["Config"]["StopTimeout"])
+    container.remove()
+
+
+def _init_script(kestra: Container) -> bytes:
+    """Returns a script that makes Kestra's role and database, as an archive."""
+    environment = dict(entry.split("=", 1) for entry in kestra.attrs["Config"]["Env"])
+    source = yaml.safe_load(environment["KESTRA_CONFIGURATION"])["datasources"]["postgres"]
+    role, database = source["username"], source["url"].rsplit("/", 1)[1]
+    script = (
+        f"CREATE ROLE {role} LOGIN PASSWORD '{source['password']}';\n"
+        f"CREATE DATABASE {database} OWNER {role};\n"
+    ).encode()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        entry = tarfile.TarInfo("kestra.sql")
+        entry.size = len(script)
+        archive.addfile(entry, io.BytesIO(script))
+    return buffer.getvalue()

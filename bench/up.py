@@ -1,0 +1,123 @@
+"""`pulumi up` and `pulumi destroy` of the whole stack, beside Docker and Pulumi alone.
+
+The stack is one of its own, in a copy of the project, with its state in a folder of its own. Run
+with the offline parts on PATH: `. scripts/env.sh offline`.
+"""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import docker
+import yaml
+
+from bench.comparison import Comparison, seconds
+from bench.containers import Containers, remove_stack
+
+_PROJECT_FOLDER = Path(__file__).parents[1]
+_IMAGES = {
+    "postgresImage": "podium-offline/postgres:15",
+    "kestraImage": "podium-offline/kestra-stand-in:v1.3.34",
+    "pgadminImage": "podium-offline/pgadmin4:9",
+    "filesImage": "podium-offline/nginx:1.22",
+}
+_PORTS = ("postgresPort", "kestraPort", "kestraManagementPort", "pgadminPort")
+_STACK = "bench"
+_TIMEOUT_SECONDS = 600
+
+
+def compare(rounds: int) -> list[Comparison]:
+    """Measures by turns the life of a stack and what it is compared with.
+
+    Args:
+        rounds: how often each is measured.
+
+    Raises:
+        RuntimeError: the Pulumi CLI failed; the message is what it printed.
+        TimeoutError: the CLI did not end, or a container did not get healthy.
+    """
+    first_up = Comparison("first up", "its containers by Docker alone")
+    unchanged_up = Comparison("no-op up", "no-op up of an empty program")
+    destroy = Comparison("destroy", "its containers by Docker alone")
+    with ExitStack() as cleanup:
+        client = docker.from_env()
+        cleanup.callback(client.close)
+        folder = Path(cleanup.enter_context(TemporaryDirectory(prefix="podium-bench-")))
+        cleanup.callback(remove_stack, client, _STACK)
+        platform, empty = _platform(folder), _empty(folder)
+        empty.run("up")
+        for number in range(1, rounds + 1):
+            print(f"Round {number} of {rounds}", flush=True)
+            first_up.seconds.append(seconds(lambda: platform.run("up")))
+            unchanged_up.seconds.append(seconds(lambda: platform.run("up")))
+            unchanged_up.baseline_seconds.append(seconds(lambda: empty.run("up")))
+            containers = Containers(client, _STACK)
+            destroy.seconds.append(seconds(lambda: platform.run("destroy")))
+            first_up.baseline_seconds.append(seconds(containers.start))
+            destroy.baseline_seconds.append(seconds(lambda: remove_stack(client, _STACK)))
+    return [first_up, unchanged_up, destroy]
+
+
+class _Project:
+    """A Pulumi project with one stack, whose state lies beside it."""
+
+    def __init__(self, folder: Path, config: dict[str, str]) -> None:
+        self._folder = folder
+        state = folder.with_suffix(".state")
+        state.mkdir()
+        self._environment = {
+            **os.environ,
+            "PULUMI_BACKEND_URL": state.as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": secrets.token_hex(),
+        }
+        self._pulumi("stack", "init")
+        pairs = [word for item in config.items() for word in ("--plaintext", "=".join(item))]
+        self._pulumi("config", "set-all", *pairs)
+
+    def run(self, command: str) -> None:
+        """Runs `up` or `destroy`."""
+        self._pulumi(command, "--yes", "--skip-preview")
+
+    def _pulumi(self, *arguments: str) -> None:
+        result = subprocess.run(
+            ["pulumi", *arguments, "--stack", _STACK],
+            cwd=self._folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+        )
+        if result.returncode:
+            raise RuntimeError(result.stdout + result.stderr)
+
+
+def _platform(folder: Path) -> _Project:
+    """Returns a copy of this project with ports that are free and a folder without taxi files."""
+    copy, taxi_folder = folder / "platform", folder / "taxi"
+    others = shutil.ignore_patterns(".*", "Pulumi.*.yaml", "data", "__pycache__")
+    shutil.copytree(_PROJECT_FOLDER, copy, ignore=others)
+    (copy / ".venv").symlink_to(_PROJECT_FOLDER / ".venv")
+    taxi_folder.mkdir()
+    with ExitStack() as probes:
+        sockets = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _PORTS]
+        ports = [str(probe.getsockname()[1]) for probe in sockets]
+    settings = dict(zip(_PORTS, ports, strict=True))
+    return _Project(copy, {**_IMAGES, **settings, "taxiSource": str(taxi_folder)})
+
+
+def _empty(folder: Path) -> _Project:
+    """Returns a project whose program declares nothing."""
+    empty = folder / "empty"
+    empty.mkdir()
+    project = yaml.safe_load((_PROJECT_FOLDER / "Pulumi.yaml").read_text())
+    settings = {"name": "empty", "runtime": project["runtime"]}
+    (empty / "Pulumi.yaml").write_text(yaml.safe_dump(settings))
+    (empty / "__main__.py").write_text("import pulumi\n")
+    (empty / ".venv").symlink_to(_PROJECT_FOLDER / ".venv")
+    return _Project(empty, {})
