@@ -1,4 +1,4 @@
-"""A copy of the project in which the commands of the Makefile meet tools of the test's own."""
+"""The commands of the Makefile with a Pulumi, a Docker and a build.sh of the test's own."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pytest
 import yaml
+
+from scripts import pulumi_cli, stack
 
 ROOT = Path(__file__).parents[2]
 
 # Stands for pulumi, docker and build.sh: notes what it is asked for, keeps what it is told in a
-# file, and fails where the file says so.
+# file, and fails or is slow where the file says so.
 _TOOL = """
 import json, os, sys, time
 from pathlib import Path
@@ -36,6 +40,13 @@ note(" ".join(words))
 for beginning, message in state["failing"].items():
     if " ".join(words).startswith(beginning):
         sys.exit(message)
+if state["slow"] and " ".join(words).startswith(state["slow"]):
+    try:
+        time.sleep(20)
+    except KeyboardInterrupt:
+        time.sleep(0.6)
+        note(f"{words[0]} has ended in order")
+        sys.exit(255)
 stack = {}
 if words[0] == "pulumi" and "--stack" in words:
     position = words.index("--stack")
@@ -66,12 +77,6 @@ match words:
     case ["pulumi", "plugin", "install", "resource", _, _] | ["docker", "pull", _] | ["build.sh"]:
         pass
     case ["pulumi", "up", "--yes", "--skip-preview"]:
-        try:
-            time.sleep(state["seconds"])
-        except KeyboardInterrupt:
-            time.sleep(0.6)
-            note("pulumi has ended in order")
-            sys.exit(255)
         stack["resources"] = [{}]
     case ["pulumi", "destroy", "--yes", "--skip-preview"]:
         stack["resources"] = []
@@ -83,18 +88,28 @@ file.write_text(json.dumps(state))
 """
 
 
-class CommandLine:
-    """The copied project, its tools, and what they were asked for."""
+class Ended(NamedTuple):
+    """How a command ended."""
 
-    def __init__(self, folder: Path) -> None:
+    code: int | None
+    stdout: str
+    stderr: str
+
+
+class CommandLine:
+    """The project with its tools, and what they were asked for."""
+
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, output: pytest.CaptureFixture[str]
+    ) -> None:
         self.folder = folder / "podium"
         self._tools = folder / "bin"
         self._state = folder / "state"
+        self._monkeypatch = monkeypatch
+        self._output = output
         self._tools.mkdir()
-        for package in ("infra", "scripts"):
-            shutil.copytree(ROOT / package, self.folder / package)
-        shutil.copy(ROOT / "Pulumi.yaml", self.folder)
         (self.folder / "offline/images").mkdir(parents=True)
+        shutil.copy(ROOT / "Pulumi.yaml", self.folder)
         for tool in (
             self._tools / "pulumi",
             self._tools / "docker",
@@ -102,6 +117,10 @@ class CommandLine:
         ):
             tool.write_text(f"#!{sys.executable} -SE\n{_TOOL}")
             tool.chmod(0o755)
+        monkeypatch.setenv("PATH", str(self._tools))
+        monkeypatch.setenv("TOOLS_STATE", str(self._state))
+        monkeypatch.setattr(pulumi_cli, "PROJECT_FOLDER", self.folder)
+        monkeypatch.setattr(stack, "PROJECT_FOLDER", self.folder)
         declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
         self._write(
             {
@@ -116,7 +135,7 @@ class CommandLine:
                 },
                 "images": [],
                 "failing": {},
-                "seconds": 0,
+                "slow": None,
             }
         )
 
@@ -164,40 +183,44 @@ class CommandLine:
         (path,) = [path for call, path in self._noted() if call.startswith(beginning)]
         return path
 
-    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs a command to its end."""
-        process = self._start(module, *arguments)
-        stdout, stderr = process.communicate(timeout=30)
-        assert "Traceback" not in stderr, stderr
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+    def run(self, main: Callable[[], int], *arguments: str) -> Ended:
+        """Runs a command to its end, as `python -m` does."""
+        self._monkeypatch.setattr(sys, "argv", ["", *arguments])
+        code: int | str | None
+        try:
+            code = main()
+        except SystemExit as error:
+            code = error.code
+        stdout, stderr = self._output.readouterr()
+        return (
+            Ended(1, stdout, f"{code}\n") if isinstance(code, str) else Ended(code, stdout, stderr)
+        )
 
-    def interrupt(self, call: str, module: str, *arguments: str) -> int:
-        """Presses Ctrl-C as soon as a tool is asked for what `call` begins; returns the exit code.
+    def interrupt(self, call: str, module: str, *arguments: str) -> Ended:
+        """Presses Ctrl-C while a tool is at what begins with `call`.
 
         The signal reaches the command and the tool, as a terminal sends it.
         """
-        process = self._start(module, *arguments)
-        for _ in range(200):
-            if any(noted.startswith(call) for noted in self.calls):
-                break
-            time.sleep(0.05)
-        # The tool has noted the call, and must get as far as doing it.
-        time.sleep(0.2)
-        os.killpg(process.pid, signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
-        assert "Traceback" not in stderr, stderr
-        return process.returncode
-
-    def _start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        self.set(slow=call)
+        for package in ("infra", "scripts"):
+            shutil.copytree(ROOT / package, self.folder / package)
+        process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=self.folder,
-            env={"PATH": str(self._tools), "TOOLS_STATE": str(self._state)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
+        for _ in range(200):
+            if any(noted.startswith(call) for noted in self.calls):
+                break
+            time.sleep(0.05)
+        # The tool has noted the call, and must get as far as being slow.
+        time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+        return Ended(process.returncode, stdout, stderr)
 
     def _noted(self) -> list[tuple[str, str]]:
         calls = self._state.with_name("calls")

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -204,11 +203,6 @@ def test_refused_execution_is_told_in_the_words_of_the_server(follow: Callable) 
         follow(server)
 
 
-@pytest.fixture
-def command(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -222,8 +216,8 @@ def command(tmp_path: Path) -> CommandLine:
 def test_wrong_words_are_named_with_the_right_ones(
     command: CommandLine, words: list[str], reason: str
 ) -> None:
-    result = command.run("scripts.run_flow", *words)
-    assert result.returncode == 2
+    result = command.run(run_flow.main, *words)
+    assert result.code == 2
     assert result.stderr == f"{USAGE}make run-flow: error: {reason}\n"
 
 
@@ -231,8 +225,8 @@ def test_wrong_words_are_named_with_the_right_ones(
 def test_stack_that_is_not_up_is_named(command: CommandLine, exists: bool) -> None:
     if exists:
         command.add_stack(tag="genuine")
-    result = command.run("scripts.run_flow", "zoomcamp/taxi_load")
-    assert result.returncode == 1
+    result = command.run(run_flow.main, "zoomcamp/taxi_load")
+    assert result.code == 1
     assert result.stderr == "Stack dev is not up: make up STACK=dev\n"
 
 
@@ -251,9 +245,9 @@ def test_server_is_asked_with_the_login_of_the_stack(command: CommandLine) -> No
         command.set(
             outputs=command.outputs | {"kestraUrl": f"http://127.0.0.1:{server.server_port}"}
         )
-        result = command.run("scripts.run_flow", "zoomcamp/taxi_load")
+        result = command.run(run_flow.main, "zoomcamp/taxi_load")
         server.shutdown()
-    assert result.returncode == 1
+    assert result.code == 1
     assert result.stderr == (
         "GET /api/v1/configs: status 401: the user name or the password is wrong\n"
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
 from contextlib import ExitStack
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 
-from tests.unit.command_line import ROOT, CommandLine
+from scripts import stack
+from tests.unit.command_line import ROOT, CommandLine, Ended
 
 PORT_KEYS = ("postgresPort", "kestraPort", "kestraManagementPort", "pgadminPort")
 GENUINE_IMAGES = ["postgres:17", "kestra/kestra:v1.3.34", "dpage/pgadmin4:9"]
@@ -36,19 +35,19 @@ def ports() -> list[int]:
 
 
 @pytest.fixture
-def command(tmp_path: Path, ports: list[int]) -> CommandLine:
-    command = CommandLine(tmp_path)
+def command(command: CommandLine, ports: list[int]) -> CommandLine:
+    """The default ports of the settings are free."""
     defaults = command.defaults | dict(zip(PORT_KEYS, map(str, ports), strict=True))
     command.set(defaults=defaults)
     return command
 
 
-def up(command: CommandLine) -> subprocess.CompletedProcess[str]:
-    return command.run("scripts.stack", "up")
+def up(command: CommandLine) -> Ended:
+    return command.run(stack.main, "up")
 
 
-def down(command: CommandLine) -> subprocess.CompletedProcess[str]:
-    return command.run("scripts.stack", "down")
+def down(command: CommandLine) -> Ended:
+    return command.run(stack.main, "down")
 
 
 def acting(command: CommandLine) -> list[str]:
@@ -59,7 +58,7 @@ def acting(command: CommandLine) -> list[str]:
 
 def test_new_stack_is_genuine_where_all_can_be_had(command: CommandLine) -> None:
     result = up(command)
-    assert result.returncode == 0, result.stderr
+    assert result.code == 0, result.stderr
     assert acting(command) == [
         "pulumi stack init dev",
         *(
@@ -81,7 +80,7 @@ def test_new_stack_is_genuine_where_all_can_be_had(command: CommandLine) -> None
 
 def test_images_that_are_there_are_not_pulled(command: CommandLine) -> None:
     command.set(images=GENUINE_IMAGES[:2])
-    assert up(command).returncode == 0
+    assert up(command).code == 0
     assert [call for call in command.calls if call.startswith("docker pull")] == [
         f"docker pull {GENUINE_IMAGES[2]}"
     ]
@@ -92,7 +91,7 @@ def test_image_of_the_file_server_is_needed_where_the_files_lie_in_a_folder(
 ) -> None:
     command.add_stack(taxiSource="/srv/taxi")
     command.set(images=GENUINE_IMAGES, failing={"docker pull nginx": "no route to host"})
-    assert up(command).returncode == 0
+    assert up(command).code == 0
     assert command.stack["tags"] == {"podium:parts": "offline"}
 
 
@@ -109,12 +108,12 @@ def test_new_stack_is_offline_where_something_is_refused(
 ) -> None:
     command.set(failing=failing)
     result = up(command)
-    assert result.returncode == 0, result.stderr
+    assert result.code == 0, result.stderr
     assert f"They cannot be had here ({reason})." in result.stdout
     assert "The stack uses Podium's offline parts." in result.stdout
     assert command.stack["tags"] == {"podium:parts": "offline"}
     assert acting(command)[-2:] == ["build.sh", UP]
-    assert command.path_of("pulumi up").split(":")[0] == str(command.folder / "offline/plugins/bin")
+    assert command.path_of("pulumi up").split(":")[0] == str(ROOT / "offline/plugins/bin")
     assert "Passwords: . scripts/env.sh offline" in result.stdout
 
 
@@ -155,14 +154,14 @@ def test_folder_of_the_user_stays_where_the_stack_goes_offline(command: CommandL
 def test_docker_that_does_not_answer_is_no_reason_to_go_offline(command: CommandLine) -> None:
     command.set(failing=DOCKER_DOWN | NO_PLUGIN)
     result = up(command)
-    assert result.returncode == 1
+    assert result.code == 1
     assert result.stderr.splitlines() == [
         "docker images --quiet postgres:17: "
         "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."
     ]
     assert command.stack["tags"] == {}
     command.set(failing={})
-    assert up(command).returncode == 0
+    assert up(command).code == 0
     assert command.stack["tags"] == {"podium:parts": "genuine"}
 
 
@@ -171,7 +170,7 @@ def test_offline_stack_stays_offline_where_all_could_be_had(
     command: CommandLine, resources: int
 ) -> None:
     command.add_stack(tag="offline", resources=resources)
-    assert up(command).returncode == 0
+    assert up(command).code == 0
     assert acting(command) == ["build.sh", UP]
     assert command.stack["tags"] == {"podium:parts": "offline"}
     assert command.stack["config"] == {}
@@ -184,7 +183,7 @@ def test_genuine_stack_stays_genuine_where_nothing_can_be_had(
     command.add_stack(tag=tag, resources=resources)
     command.set(failing=NO_PLUGIN | DOCKER_DOWN)
     result = up(command)
-    assert result.returncode == 0, result.stderr
+    assert result.code == 0, result.stderr
     assert acting(command) == [UP]
     assert command.stack["config"] == {}
 
@@ -192,7 +191,7 @@ def test_genuine_stack_stays_genuine_where_nothing_can_be_had(
 def test_empty_stack_of_another_hand_is_asked(command: CommandLine) -> None:
     command.add_stack()
     command.set(failing=NO_PLUGIN)
-    assert up(command).returncode == 0
+    assert up(command).code == 0
     assert "pulumi stack init dev" not in command.calls
     assert command.stack["tags"] == {"podium:parts": "offline"}
 
@@ -202,10 +201,10 @@ def test_up_that_ended_before_it_remembered_ends_well_the_second_time(
 ) -> None:
     command.set(failing=NO_PLUGIN | {"pulumi stack tag set": "error: disk full"})
     result = up(command)
-    assert (result.returncode, result.stderr) == (1, "error: disk full\n")
+    assert (result.code, result.stderr) == (1, "error: disk full\n")
     first = command.stack["config"]
     command.set(failing=NO_PLUGIN)
-    assert up(command).returncode == 0
+    assert up(command).code == 0
     assert command.stack["tags"] == {"podium:parts": "offline"}
     assert command.stack["config"] == first
 
@@ -213,7 +212,7 @@ def test_up_that_ended_before_it_remembered_ends_well_the_second_time(
 def test_wrong_settings_are_told_before_anything_is_looked_for(command: CommandLine) -> None:
     command.add_stack(pgadminPort="80", adminEmail="nobody")
     result = up(command)
-    assert result.returncode == 1
+    assert result.code == 1
     assert result.stderr.startswith("2 settings are wrong; nothing was changed.\n")
     assert 'podium:pgadminPort = "80" must be a port' in result.stderr
     assert acting(command) == []
@@ -249,7 +248,7 @@ def test_ports_on_the_address_of_another_host_are_not_looked_at(command: Command
 def test_ports_of_an_existing_stack_stay(command: CommandLine, ports: list[int]) -> None:
     command.add_stack(tag="genuine", resources=3)
     with socket.create_server(("127.0.0.1", ports[0])):
-        assert up(command).returncode == 0
+        assert up(command).code == 0
     assert command.stack["config"] == {}
 
 
@@ -257,14 +256,14 @@ def test_images_that_cannot_be_built_end_the_command(command: CommandLine) -> No
     command.add_stack(tag="offline")
     command.set(failing={"build.sh": "The image x could not be built"})
     result = up(command)
-    assert (result.returncode, result.stderr) == (1, "The image x could not be built\n")
+    assert (result.code, result.stderr) == (1, "The image x could not be built\n")
     assert UP not in command.calls
 
 
 def test_up_that_fails_is_told_by_its_exit_code_alone(command: CommandLine) -> None:
     command.set(failing={"pulumi up": "error: update failed"})
     result = up(command)
-    assert (result.returncode, result.stderr) == (1, "error: update failed\n")
+    assert (result.code, result.stderr) == (1, "error: update failed\n")
     assert "Kestra:" not in result.stdout
     assert command.stack["tags"] == {"podium:parts": "genuine"}
 
@@ -277,9 +276,17 @@ def test_notice_of_the_stack_is_the_last_word(command: CommandLine) -> None:
 
 def test_interrupted_up_lets_pulumi_end_in_order(command: CommandLine) -> None:
     command.add_stack(tag="genuine")
-    command.set(seconds=20)
-    assert command.interrupt("pulumi up", "scripts.stack", "up") == 130
+    result = command.interrupt("pulumi up", "scripts.stack", "up")
+    assert (result.code, result.stderr) == (130, "")
     assert command.calls[-1] == "pulumi has ended in order"
+
+
+def test_interrupted_pull_turns_no_stack_offline(command: CommandLine) -> None:
+    command.add_stack()
+    result = command.interrupt("docker pull", "scripts.stack", "up")
+    assert (result.code, result.stderr) == (130, "")
+    assert command.calls[-1] == "docker has ended in order"
+    assert command.stack["tags"] == {}
 
 
 @pytest.mark.parametrize(("tag", "offline"), [("genuine", False), (None, False), ("offline", True)])
@@ -287,7 +294,7 @@ def test_down_uses_the_parts_of_the_stack(
     command: CommandLine, tag: str | None, offline: bool
 ) -> None:
     command.add_stack(tag=tag, resources=3)
-    assert down(command).returncode == 0
+    assert down(command).code == 0
     assert acting(command) == [DESTROY]
     assert ("offline/plugins/bin" in command.path_of("pulumi destroy")) is offline
     assert command.stack["resources"] == []
@@ -295,14 +302,14 @@ def test_down_uses_the_parts_of_the_stack(
 
 def test_stack_comes_up_again_with_its_parts(command: CommandLine) -> None:
     command.add_stack(tag="offline", resources=3)
-    assert down(command).returncode == 0
-    assert up(command).returncode == 0
+    assert down(command).code == 0
+    assert up(command).code == 0
     assert acting(command) == [DESTROY, "build.sh", UP]
 
 
 def test_down_without_a_stack_says_so(command: CommandLine) -> None:
     result = down(command)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.code, result.stderr) == (0, "")
     assert result.stdout == "There is no stack dev: nothing to take away.\n"
 
 
@@ -310,4 +317,4 @@ def test_down_that_fails_is_told_by_its_exit_code(command: CommandLine) -> None:
     command.add_stack(tag="genuine", resources=3)
     command.set(failing={"pulumi destroy": "error: update failed"})
     result = down(command)
-    assert (result.returncode, result.stderr) == (1, "error: update failed\n")
+    assert (result.code, result.stderr) == (1, "error: update failed\n")
