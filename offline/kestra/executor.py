@@ -16,7 +16,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from offline.kestra import states
-from offline.kestra.context import Killed, RunContext, Services
+from offline.kestra.context import Cancellation, Killed, RunContext, Services
 from offline.kestra.errors import NotFound
 from offline.kestra.flows import with_defaults
 from offline.kestra.inputs import parsed
@@ -30,6 +30,7 @@ from offline.kestra.tasks.base import Branch, Flowable, Runnable, TaskError
 _LOG = logging.getLogger("kestra.executor")
 _GOOD = frozenset({"SUCCESS", "WARNING", "SKIPPED"})
 _WORKERS = 16
+_CANCEL_PAUSE = 0.5  # seconds between requests to a task to stop
 _DATABASE_PAUSE = 1.0  # seconds between looks whether the database is back
 Listener = Callable[[Json], None]
 
@@ -49,7 +50,7 @@ class _Run:
         self._flow = flow
         self._tell = tell
         self.lock = threading.RLock()
-        self._contexts: set[RunContext] = set()
+        self._active: set[Cancellation] = set()
         self._killed = False
         self.execution = execution
 
@@ -78,9 +79,15 @@ class _Run:
             self._killed = True
             with self._step():
                 self._move("KILLING")
-            contexts = list(self._contexts)
-        for context in contexts:
-            context.cancellation.cancel()
+            active = list(self._active)
+        for cancellation in active:
+            threading.Thread(target=self._insist, args=(cancellation,), daemon=True).start()
+
+    def _insist(self, cancellation: Cancellation) -> None:
+        """Cancel until the task has ended: a query that is just about to begin begins anyway."""
+        while cancellation in self._active:
+            cancellation.cancel()
+            time.sleep(_CANCEL_PAUSE)
 
     def fail(self) -> None:
         """End the execution as failed, whatever it is at."""
@@ -264,8 +271,8 @@ class _Run:
             with self._step():
                 run["state"] = states.moved(run["state"], "RETRYING")
             try:
-                with self._cancellable(task.context):
-                    task.context.cancellation.sleep(wait)
+                with self._cancellable(task.context) as cancellation:
+                    cancellation.sleep(wait)
             except Killed:
                 return self._end(run, "KILLED", {})
             with self._step():
@@ -299,16 +306,13 @@ class _Run:
             run["attempts"] = [*run.get("attempts", ()), attempt]
         context = task.context
         state, outputs = "SUCCESS", {}
-        timed_out = threading.Event()
-        timer = None
+        timer, timed_out = None, threading.Event()
         try:
-            if timeout := task.data.get("timeout"):
-                seconds = parsed_duration(context.text(timeout))
-                if seconds is None:
-                    raise TaskError(f"timeout: `{timeout}` is not a duration")
-                timer = threading.Timer(seconds, self._time_out, (context, timed_out))
-                timer.start()
-            with self._cancellable(context):
+            seconds = self._timeout(task)
+            with self._cancellable(context) as cancellation:
+                if seconds is not None:
+                    timer = threading.Timer(seconds, self._time_out, (cancellation, timed_out))
+                    timer.start()
                 outputs = task.run()
         except Killed:
             state = "KILLED"
@@ -333,23 +337,32 @@ class _Run:
         return state, outputs
 
     @staticmethod
-    def _time_out(context: RunContext, timed_out: threading.Event) -> None:
+    def _timeout(task: Runnable) -> float | None:
+        if (timeout := task.data.get("timeout")) is None:
+            return None
+        seconds = parsed_duration(task.context.text(timeout))
+        if seconds is None:
+            raise TaskError(f"timeout: `{timeout}` is not a duration")
+        return seconds
+
+    def _time_out(self, cancellation: Cancellation, timed_out: threading.Event) -> None:
         timed_out.set()
-        context.cancellation.cancel()
+        self._insist(cancellation)
 
     @contextmanager
-    def _cancellable(self, context: RunContext) -> Iterator[None]:
-        """Let a kill of the execution reach the context."""
+    def _cancellable(self, context: RunContext) -> Iterator[Cancellation]:
+        """Let a kill of the execution reach what the context is used for in the block."""
         with self.lock:
-            self._contexts.add(context)
+            cancellation = context.cancellation = Cancellation()
+            self._active.add(cancellation)
             if self._killed:
-                context.cancellation.cancel()
+                cancellation.cancel()
         try:
-            context.cancellation.check()
-            yield
+            cancellation.check()
+            yield cancellation
         finally:
             with self.lock:
-                self._contexts.discard(context)
+                self._active.discard(cancellation)
 
 
 def _worst(reached: list[str]) -> str:

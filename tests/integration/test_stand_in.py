@@ -506,6 +506,7 @@ tasks:
     type: io.kestra.plugin.core.flow.Sleep
     duration: PT30S
     timeout: PT0.3S
+    retry: {type: exponential, interval: PT0.1S, maxInterval: PT1S, maxAttempts: 2}
 errors:
   - {id: handler, type: io.kestra.plugin.core.log.Log, message: "handled {{ flow.id }}"}
 """
@@ -514,7 +515,10 @@ errors:
     assert state(execution) == "FAILED"
     assert len(found["again"]["attempts"]) == 3
     assert state(found["again"]) == "WARNING"
-    assert state(found["slow"]) == "FAILED"
+    assert [state(attempt) for attempt in found["slow"]["attempts"]] == ["FAILED", "FAILED"]
+    assert states(found["slow"]) == [
+        "CREATED", "RUNNING", "RETRYING", "CREATED", "RUNNING", "FAILED",
+    ]  # fmt: skip
     lines = client.logs(execution)
     assert "Timeout after 00:00:00.300" in lines
     assert "handled robust" in lines

@@ -10,9 +10,10 @@ import base64
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -65,6 +66,11 @@ def _wording(error: psycopg.Error) -> str:
         if part:
             text += f"\n  {title}: {part}"
     return text
+
+
+def _cancel(connection: psycopg.Connection[Any]) -> None:
+    with suppress(psycopg.Error):  # it may have ended by itself
+        connection.cancel_safe(timeout=5)
 
 
 def split_statements(script: str) -> list[str]:
@@ -183,7 +189,7 @@ class _Jdbc(Runnable):
                 conninfo, autocommit=autocommit, row_factory=tuple_row
             ) as connection:
                 connection.adapters.register_loader("interval", _Interval)
-                with self.context.cancellation.breaking(connection.cancel_safe):
+                with self.context.cancellation.breaking(partial(_cancel, connection)):
                     yield connection
         except psycopg.Error as error:
             self.context.cancellation.check()
