@@ -31,12 +31,12 @@ _PAGE_SIZE = 25
 # What the genuine server has and the stand-in has not, so that it can say so: resources, and the
 # last parts of paths below the resources that it has.
 _GENUINE = (
-    "apps", "basicAuth", "blueprints", "cluster", "dashboards", "metrics", "plugins", "stats",
+    "apps", "basicAuth", "blueprints", "cluster", "dashboards", "kv", "metrics", "plugins", "stats",
     "taskruns", "templates", "tests", "usages",
 )  # fmt: skip
 _GENUINE_ACTIONS = (
-    "by-ids", "by-query", "change-status", "eval", "force-run", "graph", "labels", "pause",
-    "preview", "resume", "secrets", "state", "subflows", "unqueue",
+    "by-ids", "by-query", "change-status", "eval", "follow", "force-run", "graph", "labels",
+    "pause", "preview", "resume", "secrets", "state", "subflows", "unqueue",
 )  # fmt: skip
 
 

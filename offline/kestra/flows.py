@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from croniter import croniter
 
-from offline.kestra import schema, source
+from offline.kestra import schema, source, states
 from offline.kestra.config import Release
 from offline.kestra.errors import ConstraintViolations, IllegalState, NotFound, Violation, violation
 from offline.kestra.schema import Class, Json, Reader
@@ -22,6 +22,7 @@ RESERVED_IDS = (
     "pause", "resume", "force-run", "change-status", "kill", "executions", "search", "source",
     "disable", "enable",
 )  # fmt: skip
+_SERVERS_OWN = ("revision", "updated", "deleted")  # what the source says of them does not count
 _SYSTEM_LABEL = "system."
 _READ_ONLY_LABEL = "system.readOnly"
 
@@ -200,6 +201,8 @@ class Flows:
     def shown(self, row: Mapping[str, Any], *, with_source: bool = False) -> Json:
         """A row of the store as the API shows the flow."""
         data = {**row["value"], "revision": row["revision"], "deleted": row["deleted"]}
+        if self._release.tenant:
+            data["updated"] = states.instant(row["updated"])
         result = schema.shown(data, self._class, self._tasks)
         return result | {"source": row["source"]} if with_source else result
 
@@ -324,7 +327,7 @@ class Flows:
         return True
 
     def _save(self, flow: Json, text: str) -> Json:
-        flow = {name: value for name, value in flow.items() if name not in ("revision", "deleted")}
+        flow = {name: value for name, value in flow.items() if name not in _SERVERS_OWN}
         self._store.add_revision(flow, text)
         self._changed(flow, False)
         row = self._store.flow(flow["namespace"], flow["id"])

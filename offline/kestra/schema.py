@@ -186,6 +186,7 @@ _INPUT_BASE = {
     "dependsOn": Property("object", of=_DEPENDS_ON),
     "required": Property("flag", default=True),
     "defaults": Property("any"),
+    "prefill": Property("any"),
     "displayName": Property(),
 }
 _ITEM_TYPES = (
@@ -247,38 +248,41 @@ _CONCURRENCY = _bean(
     behavior=Property("enum", values=("QUEUE", "CANCEL", "FAIL"), default="QUEUE"),
     limit=Property("whole", required=True),
 )
-FLOW_ID_PATTERN = "^[a-zA-Z0-9][a-zA-Z0-9._-]*"
-NAMESPACE_PATTERN = "^[a-z0-9][a-z0-9._-]*"
-# Source of the order: the fields of AbstractFlow, then of Flow. It decides the order in which the
-# message about an unknown property lists the known ones; recorded for 0.20.7, not for 1.3.34.
-_FLOW_0_20 = {
-    "id": Property(required=True, not_blank=True, pattern=FLOW_ID_PATTERN),
-    "namespace": Property(required=True, pattern=NAMESPACE_PATTERN),
+_FLOW = {
+    "id": Property(required=True, not_blank=True, pattern="^[a-zA-Z0-9][a-zA-Z0-9._-]*"),
+    "namespace": Property(required=True, pattern="^[a-z0-9][a-z0-9._-]*"),
     "revision": Property("whole"),
-    "inputs": Property("objects", of=INPUTS),
-    "disabled": Property("flag", default=False),
-    "deleted": Property("flag", default=False),
-    "tenantId": Property(),
+    "updated": Property(),
     "description": Property(),
+    "inputs": Property("objects", of=INPUTS),
+    "outputs": Property("objects", of=_OUTPUT),
+    "disabled": Property("flag", default=False),
     "labels": Property("labels"),
     "variables": Property("any"),
+    "workerGroup": Property("any"),
+    "deleted": Property("flag", default=False),
+    "tenantId": Property(),
     "tasks": Property("tasks", not_empty=True),
     "errors": Property("tasks"),
     "listeners": Property("any"),
+    "finally": Property("tasks"),
+    "afterExecution": Property("any"),
     "triggers": Property("objects", of=TRIGGERS),
     "pluginDefaults": Property("objects", of=_PLUGIN_DEFAULT),
     "taskDefaults": Property("objects", of=_PLUGIN_DEFAULT),
     "concurrency": Property("object", of=_CONCURRENCY),
-    "outputs": Property("objects", of=_OUTPUT),
     "retry": Property("any"),
     "sla": Property("any"),
-}
-_FLOW_SINCE_1 = {
-    "finally": Property("tasks"),
-    "afterExecution": Property("any"),
-    "workerGroup": Property("any"),
     "checks": Property("any"),
 }
+# The fields of AbstractFlow, then of Flow. Their order decides the order in which the message about
+# an unknown property lists the known ones: recorded for 0.20.7; for 1.3.34 the names are those of
+# the official client, kestrapy 1.3.1, and the order is not known.
+_FLOW_0_20 = (
+    "id", "namespace", "revision", "inputs", "disabled", "deleted", "tenantId", "description",
+    "labels", "variables", "tasks", "errors", "listeners", "triggers", "pluginDefaults",
+    "taskDefaults", "concurrency", "outputs", "retry", "sla",
+)  # fmt: skip
 _FLOW_UNSUPPORTED = frozenset(
     {"listeners", "taskDefaults", "retry", "sla", "afterExecution", "workerGroup", "checks"}
 )
@@ -286,10 +290,10 @@ _FLOW_UNSUPPORTED = frozenset(
 
 def flow_class(release: Release) -> Class:
     """The class of a flow in a release."""
-    since = _FLOW_SINCE_1 if release.tenant else {}
+    names = [name for name in _FLOW if name not in ("listeners", "taskDefaults")]
     return Class(
         "io.kestra.core.models.flows.Flow",
-        {**_FLOW_0_20, **since},
+        {name: _FLOW[name] for name in (names if release.tenant else _FLOW_0_20)},
         shows_defaults=True,
         unsupported=_FLOW_UNSUPPORTED,
     )

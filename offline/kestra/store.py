@@ -73,6 +73,11 @@ _MIGRATIONS = (
         PRIMARY KEY (namespace, key)
     );
     """,
+    """
+    ALTER TABLE flows ADD COLUMN updated timestamptz NOT NULL DEFAULT clock_timestamp();
+    CREATE OR REPLACE VIEW last_flows AS
+        SELECT DISTINCT ON (namespace, id) * FROM flows ORDER BY namespace, id, revision DESC;
+    """,
 )
 LEVELS = {"TRACE": 0, "DEBUG": 10, "INFO": 20, "WARN": 30, "ERROR": 40}
 _SORTS = {

@@ -110,6 +110,12 @@ def test_properties_are_listed_in_the_order_of_jacksons_hash_table() -> None:
     assert known_properties(declared.split()) == recorded.split()
 
 
+def test_the_properties_of_flows_differ_between_releases() -> None:
+    assert 'Unrecognized field "listeners"' in refusal(HEAD + LOG + "listeners: []\n", "1.3.34")
+    assert "listeners: not supported by" in refusal(HEAD + LOG + "listeners: []\n", "0.20.7")
+    assert 'Unrecognized field "finally"' in refusal(HEAD + LOG + "finally: []\n", "0.20.7")
+
+
 def test_plugin_defaults_fill_in_and_forced_ones_win() -> None:
     task: dict[str, Any] = {"id": "q", "type": "io.x.Query", "url": "own"}
     flow = {
