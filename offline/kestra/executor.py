@@ -462,6 +462,8 @@ class Executor:
             self._admit(flow, execution)
 
     def _admit(self, flow: Json, execution: Json) -> None:
+        if self._closed:
+            return  # it is saved: the next server begins it
         limit = flow.get("concurrency")
         if limit and self._count(execution) >= limit["limit"]:
             held = {"QUEUE": "QUEUED", "CANCEL": "CANCELLED", "FAIL": "FAILED"}
@@ -562,7 +564,7 @@ class Executor:
         return bool(self._running)
 
     def close(self, grace: float) -> None:
-        """Let no more begin and wait for what runs.
+        """Begin no more and wait for what runs.
 
         Args:
             grace: seconds to wait at most; what still runs then is continued by the next server.

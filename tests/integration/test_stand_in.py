@@ -709,11 +709,16 @@ def test_a_stop_waits_for_what_runs(server: StandIn) -> None:
     )
     started = client.start("t/short")
     client.wait_for_task(started["id"], "s")
+    assert server.process is not None
+    server.process.terminate()
+    time.sleep(0.5)
+    late = client.start("t/short")
     assert server.stop() == 0
     server.start()
     execution = client.execution(started["id"])
     assert state(execution) == "SUCCESS"
     assert len(execution["taskRunList"][0]["attempts"]) == 1
+    client.wait(late["id"], "SUCCESS")
 
 
 def test_a_killed_server_goes_on_where_it_was(server: StandIn) -> None:
