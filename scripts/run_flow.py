@@ -96,14 +96,23 @@ def _follow(client: KestraClient, execution: dict[str, Any]) -> str:
         time.sleep(_POLL_SECONDS)
         execution = client.get_execution(execution["id"])
         events = Counter([*_states(execution), *_lines(client, execution)])
-        for event in sorted((events - seen).elements(), key=lambda event: event.time):
+        order = {run["id"]: place for place, run in enumerate(_runs(execution))}
+        for event in sorted(
+            (events - seen).elements(),
+            # Of one moment: first what an earlier task did, and the end of a task last.
+            key=lambda event: (event.time, order.get(event.run, -1), event.text in _ENDED),
+        ):
             print(f"{event.time.astimezone():%X}  {event.task:12}  {event.text}", flush=True)
-        seen |= events
+        seen = events
     return str(execution["state"]["current"])
 
 
+def _runs(execution: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return execution.get("taskRunList") or []
+
+
 def _states(execution: Mapping[str, Any]) -> Iterator[_Event]:
-    for run in execution.get("taskRunList") or ():
+    for run in _runs(execution):
         for step in run["state"]["histories"]:
             moment = datetime.fromisoformat(step["date"])
             yield _Event(moment, run["taskId"], step["state"], run["id"])

@@ -204,14 +204,16 @@ class CommandLine:
         self.set(slow=call)
         for package in ("infra", "scripts"):
             shutil.copytree(ROOT / package, self.folder / package)
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        # A pipe would end only with the tool, which may live longer than the command.
+        errors = self.folder / "errors"
+        with errors.open("w") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                cwd=self.folder,
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                start_new_session=True,
+            )
         for _ in range(200):
             if any(noted.startswith(call) for noted in self.calls):
                 break
@@ -219,8 +221,8 @@ class CommandLine:
         # The tool has noted the call, and must get as far as being slow.
         time.sleep(0.2)
         os.killpg(process.pid, signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=30)
-        return Ended(process.returncode, stdout, stderr)
+        code = process.wait(timeout=30)
+        return Ended(code, "", errors.read_text())
 
     def _noted(self) -> list[tuple[str, str]]:
         calls = self._state.with_name("calls")

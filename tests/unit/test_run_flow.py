@@ -103,6 +103,7 @@ def test_tasks_and_lines_are_printed_once_and_in_order(follow: Callable) -> None
     created, running = step("CREATED", "01"), step("RUNNING", "01.5")
     lines = [
         line("extract", "01.52", "10 rows"),
+        line("extract", "02.001", "done"),
         # Two equal lines of one moment are two lines.
         line("load", "03", "again"),
         line("load", "03", "again"),
@@ -114,7 +115,7 @@ def test_tasks_and_lines_are_printed_once_and_in_order(follow: Callable) -> None
             "RUNNING",
             [
                 task("extract", created, running, step("SUCCESS", "02.001")),
-                task("load", step("CREATED", "02.002001")),
+                task("load", step("CREATED", "02.001")),
             ],
             lines,
         ),
@@ -122,7 +123,7 @@ def test_tasks_and_lines_are_printed_once_and_in_order(follow: Callable) -> None
             "SUCCESS",
             [
                 task("extract", created, running, step("SUCCESS", "02.001")),
-                task("load", step("CREATED", "02.002001"), step("SUCCESS", "04")),
+                task("load", step("CREATED", "02.001"), step("SUCCESS", "04")),
             ],
             lines,
         ),
@@ -134,6 +135,7 @@ def test_tasks_and_lines_are_printed_once_and_in_order(follow: Callable) -> None
         "12:00:01  extract       CREATED",
         "12:00:01  extract       RUNNING",
         "12:00:01  extract       INFO  10 rows",
+        "12:00:02  extract       INFO  done",
         "12:00:02  extract       SUCCESS",
         "12:00:02  load          CREATED",
         "12:00:03  load          INFO  again",
