@@ -80,7 +80,7 @@ def up(workspace: LocalWorkspace, stack: str) -> int:
         workspace.set_tag(stack, _PARTS_TAG, parts)
     if parts is Parts.OFFLINE and (code := _run(str(PROJECT_FOLDER / "offline/images/build.sh"))):
         return code
-    if code := _run_pulumi(parts, "up", stack):
+    if code := _run_pulumi(parts, "up", "--stack", stack, "--yes", "--skip-preview"):
         return code
     outputs = {name: output.value for name, output in workspace.stack_outputs(stack).items()}
     print(f"\nKestra:    {outputs['kestraUrl']} as {outputs['kestraUser']}")
@@ -111,7 +111,8 @@ def down(workspace: LocalWorkspace, stack: str) -> int:
     except StackNotFoundError:
         print(f"There is no stack {stack}: nothing to take away.")
         return 0
-    return _run_pulumi(parts or Parts.GENUINE, "destroy", stack)
+    # Its preview finds protected volumes before anything is destroyed.
+    return _run_pulumi(parts or Parts.GENUINE, "destroy", "--stack", stack, "--yes")
 
 
 def _parts(workspace: LocalWorkspace, stack: str) -> Parts | None:
@@ -212,11 +213,10 @@ def _is_free(address: str, port: int) -> bool:
     return True
 
 
-def _run_pulumi(parts: Parts, command: str, stack: str) -> int:
+def _run_pulumi(parts: Parts, *arguments: str) -> int:
     path = os.environ["PATH"]
     if parts is Parts.OFFLINE:
         path = f"{_DRIVERS}{os.pathsep}{path}"
-    arguments = (command, "--stack", stack, "--yes", "--skip-preview")
     return _run("pulumi", *arguments, environment={**os.environ, "PATH": path})
 
 

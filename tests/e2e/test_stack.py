@@ -363,6 +363,20 @@ def test_changed_port_replaces_one_container_and_keeps_the_data(
     project.pulumi("preview", "--expect-no-changes")
 
 
+def test_protected_volumes_keep_the_whole_stack(project: Project, outputs: dict[str, Any]) -> None:
+    project.pulumi("config", "set", "protectVolumes", "true")
+    try:
+        assert project.make("up").returncode == 0
+        state = project.resources()
+        result = project.make("down")
+        assert result.returncode != 0
+        assert result.stdout.count("cannot be deleted") == 3
+        assert project.resources() == state
+    finally:
+        project.pulumi("config", "set", "protectVolumes", "false")
+        project.make("up")
+
+
 def test_down_leaves_nothing(
     project: Project,
     docker_client: docker.DockerClient,

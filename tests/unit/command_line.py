@@ -78,7 +78,7 @@ match words:
         pass
     case ["pulumi", "up", "--yes", "--skip-preview"]:
         stack["resources"] = [{}]
-    case ["pulumi", "destroy", "--yes", "--skip-preview"]:
+    case ["pulumi", "destroy", "--yes"]:
         stack["resources"] = []
     case ["docker", "images", "--quiet", image]:
         print("0123456789ab\\n" if image in state["images"] else "", end="")

@@ -15,7 +15,7 @@ from tests.unit.command_line import ROOT, CommandLine, Ended
 PORT_KEYS = ("postgresPort", "kestraPort", "kestraManagementPort", "pgadminPort")
 GENUINE_IMAGES = ["postgres:17", "kestra/kestra:v1.3.34", "dpage/pgadmin4:9"]
 UP = "pulumi up --stack dev --yes --skip-preview"
-DESTROY = "pulumi destroy --stack dev --yes --skip-preview"
+DESTROY = "pulumi destroy --stack dev --yes"
 NO_PLUGIN = {"pulumi plugin install": "warning: will retry\nerror: failed to download plugin"}
 DOCKER_DOWN = {"docker": "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."}
 
