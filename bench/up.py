@@ -27,7 +27,8 @@ _IMAGES = {
     "filesImage": "podium-offline/nginx:1.22",
 }
 _PORTS = ("postgresPort", "kestraPort", "kestraManagementPort", "pgadminPort")
-_STACK = "bench"
+# Of this run only: all that bears this label on the Docker host is removed at the end.
+_STACK = f"bench-{secrets.token_hex(3)}"
 _TIMEOUT_SECONDS = 600
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import yaml
 
 from scripts import pulumi_cli, stack
+from tests.unit.harness import PROJECT
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +71,7 @@ match words:
     case ["pulumi", "config", "--show-secrets", "--json"]:
         config = {**state["defaults"], **stack["config"]}
         values = {key: {"value": value, "secret": False} for key, value in config.items()}
-        print(json.dumps({f"podium:{key}": value for key, value in values.items()}))
+        print(json.dumps({f"{state['project']}:{key}": value for key, value in values.items()}))
     case ["pulumi", "config", "set-all", *pairs]:
         stack["config"] |= dict(pair.split("=", 1) for pair in pairs if pair != "--plaintext")
     case ["pulumi", "plugin", "install", "resource", _, _] | ["docker", "pull", _] | ["build.sh"]:
@@ -121,11 +121,13 @@ class CommandLine:
         monkeypatch.setenv("TOOLS_STATE", str(self._state))
         monkeypatch.setattr(pulumi_cli, "PROJECT_FOLDER", self.folder)
         monkeypatch.setattr(stack, "PROJECT_FOLDER", self.folder)
-        declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
         self._write(
             {
+                "project": PROJECT["name"],
                 "stacks": {},
-                "defaults": {key: str(entry["default"]).lower() for key, entry in declared.items()},
+                "defaults": {
+                    key: str(entry["default"]).lower() for key, entry in PROJECT["config"].items()
+                },
                 "outputs": {
                     "kestraUrl": "http://localhost:8080",
                     "kestraUser": "admin@example.com",

@@ -14,6 +14,8 @@ from pulumi.runtime import mocks, rpc, settings, stack
 
 PROJECT_FOLDER = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())
+# `pulumi new` notes there which template a project was made from.
+PROJECT["config"].pop("pulumi:tags", None)
 
 STACK = "pulumi:pulumi:Stack"
 NETWORK = "docker:index/network:Network"

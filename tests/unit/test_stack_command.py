@@ -214,7 +214,7 @@ def test_wrong_settings_are_told_before_anything_is_looked_for(command: CommandL
     result = up(command)
     assert result.code == 1
     assert result.stderr.startswith("2 settings are wrong; nothing was changed.\n")
-    assert 'podium:pgadminPort = "80" must be a port' in result.stderr
+    assert ':pgadminPort = "80" must be a port' in result.stderr
     assert acting(command) == []
 
 
