@@ -108,7 +108,6 @@ pgadmin = PgAdmin(
         databases=(settings.warehouse_database, settings.kestra_database),
         role=settings.pgadmin_role,
         role_password=databases.pgadmin_password,
-        depends_on=databases,
         protect_volume=settings.protect_volumes,
     ),
 )

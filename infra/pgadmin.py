@@ -1,4 +1,7 @@
-"""pgAdmin, with every database of the stack registered."""
+"""pgAdmin, with every database of the stack registered.
+
+It connects when somebody opens a database, so it starts beside PostgreSQL instead of after it.
+"""
 
 import json
 import shlex
@@ -31,7 +34,6 @@ class PgAdminArgs(ServiceArgs):
         databases: the names of the databases to register.
         role: the role with which pgAdmin connects.
         role_password: the password of that role.
-        depends_on: what must be there before pgAdmin starts.
         protect_volume: whether not even `destroy` may remove its data.
     """
 
@@ -43,7 +45,6 @@ class PgAdminArgs(ServiceArgs):
     databases: Sequence[str]
     role: str
     role_password: pulumi.Input[str]
-    depends_on: pulumi.Resource
     protect_volume: bool
 
 
@@ -92,6 +93,8 @@ class PgAdmin(pulumi.ComponentResource):
                 "PGADMIN_DEFAULT_PASSWORD": self.password,
                 "PGADMIN_SERVER_JSON_FILE": _SERVERS_FILE,
                 "PGADMIN_DISABLE_POSTFIX": "true",
+                # Otherwise every page asks gravatar.com for a picture of the login's address.
+                "PGADMIN_CONFIG_SHOW_GRAVATAR_IMAGE": "False",
             },
             uploads=[
                 docker.ContainerUploadArgs(file=_SERVERS_FILE, content=_servers(args)),
@@ -113,7 +116,6 @@ class PgAdmin(pulumi.ComponentResource):
                 start_period=120,
                 wait_timeout=300,
             ),
-            depends_on=[args.depends_on],
         )
         self.register_outputs({"url": self.url, "password": self.password})
 

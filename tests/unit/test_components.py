@@ -97,7 +97,6 @@ def pgadmin(**changes: Any) -> Deployment:
             databases=("dwh", "conductor"),
             role="browser",
             role_password="browser's",
-            depends_on=Network("databases"),
             protect_volume=False,
         )
         component = PgAdmin("pgadmin", replace(args, **changes))
