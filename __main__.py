@@ -7,16 +7,14 @@ import pulumi
 
 from infra.databases import Databases, DatabasesArgs
 from infra.files import FileServer, FileServerArgs
-from infra.kestra.resources import Flow
+from infra.kestra import Connection, FlowDirectory, Switches
 from infra.kestra.server import KestraServer, KestraServerArgs
-from infra.kestra.source import read_flows
 from infra.network import Network
 from infra.pgadmin import PgAdmin, PgAdminArgs
 from infra.postgres import SUPERUSER, Postgres, PostgresArgs
 from infra.settings import Settings
 
 settings = Settings.load()
-flows = read_flows(Path("flows"))
 
 network = Network("network")
 
@@ -112,18 +110,14 @@ pgadmin = PgAdmin(
     ),
 )
 
-revisions = {}
-for flow in flows:
-    resource = Flow(
-        flow.key,
-        url=kestra.url,
-        username=settings.admin_email,
-        password=kestra.password,
-        source=(flow if settings.schedules_enabled else flow.with_triggers_disabled()).text,
-        # Kestra keeps its flows in PostgreSQL: where that volume goes too there is no flow left.
-        opts=pulumi.ResourceOptions(depends_on=[kestra.container], deleted_with=postgres.volume),
-    )
-    revisions[flow.key] = resource.revision
+flows = FlowDirectory(
+    "flows",
+    connection=Connection(kestra.url, settings.admin_email, kestra.password),
+    path=Path("flows"),
+    switches=Switches(triggers_disabled=not settings.schedules_enabled),
+    # Kestra keeps its flows in PostgreSQL: where that volume goes too there is no flow left.
+    opts=pulumi.ResourceOptions(depends_on=[kestra.container], deleted_with=postgres.volume),
+)
 
 if settings.notice:
     pulumi.export("notice", settings.notice)
@@ -146,7 +140,7 @@ pulumi.export("etlUser", settings.etl_role)
 pulumi.export("etlPassword", databases.etl_password)
 pulumi.export("readerUser", settings.reader_role)
 pulumi.export("readerPassword", databases.reader_password)
-pulumi.export("flows", revisions)
+pulumi.export("flows", flows.revisions)
 pulumi.export(
     "images",
     {

@@ -1,41 +1,42 @@
 """A client for the part of Kestra's HTTP API that Podium needs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 import tenacity
 
-# What a proxy answers in front of a server that does not answer.
-_NO_ANSWER = frozenset({502, 503, 504})
-# Of these, the one that says that the request did not reach the server.
-_NOT_READY = frozenset({503})
+from infra.kestra.errors import KestraError, Unavailable
+from infra.kestra.source import is_same_text
+
+__all__ = ["KestraClient", "KestraError", "Unavailable"]
+
 # https://kestra.io/docs/migration-guide/0.23.0/tenant-migration-oss
 _FIRST_VERSION_WITH_TENANT = (0, 23)
 _TENANT = "main"
+_CONNECTIONS = 10
+# The request did not reach the server, or the server did nothing about it.
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_REFUSED = frozenset({429, 503})
+# A proxy's word that it got no answer: the server may have done it or not.
+_UNCERTAIN = frozenset({502, 504})
+# A server that fails three times on one request fails for good.
+_ATTEMPTS = 3
+_LONGEST_PAUSE = 30.0
 
-
-class KestraError(Exception):
-    """Kestra did not do what was asked; the message says what it was and what came back.
-
-    Attributes:
-        status: the HTTP status code, or None where no answer came.
-    """
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        """Keeps the status beside the message."""
-        super().__init__(message)
-        self.status = status
+_Kind = TypeVar("_Kind", dict[str, Any], list[Any])
 
 
 class KestraClient:
     """Talks to one Kestra server, 0.20 or later.
 
-    Requests that are safe to repeat are repeated while the server does not answer; a request that
-    creates something is repeated only where it never reached the server.
+    Every request is repeated, with growing pauses, while the server does not take it; a request
+    that is safe to repeat also where its answer is lost. The methods may be called by several
+    threads at once.
     """
 
     def __init__(
@@ -59,7 +60,11 @@ class KestraClient:
         self._url = url.rstrip("/")
         self._wait = wait
         self._http = httpx.Client(
-            base_url=self._url, auth=(username, password), timeout=30.0, transport=transport
+            base_url=self._url,
+            auth=(username, password),
+            timeout=30.0,
+            limits=httpx.Limits(max_connections=_CONNECTIONS),
+            transport=transport,
         )
 
     def __enter__(self) -> Self:
@@ -78,7 +83,7 @@ class KestraClient:
     @cached_property
     def _root(self) -> str:
         """Returns the path under which the API lies, which has a tenant since 0.23."""
-        configs = _json_object(self._request("GET", "/api/v1/configs"))
+        configs = _json(self._request("GET", "/api/v1/configs"), dict)
         version = str(configs.get("version", ""))
         numbers = re.match(r"(\d+)\.(\d+)", version)
         if not numbers:
@@ -86,39 +91,128 @@ class KestraClient:
         has_tenant = (int(numbers[1]), int(numbers[2])) >= _FIRST_VERSION_WITH_TENANT
         return f"/api/v1/{_TENANT}" if has_tenant else "/api/v1"
 
+    def connect(self) -> None:
+        """Waits for the server and logs in.
+
+        Raises:
+            KestraError: it does not answer in time, is no Kestra, or does not know the login.
+        """
+        # Since 1.0 the version can be read without a login.
+        self._request("GET", f"{self._root}/flows/search", params={"size": 1})
+
+    # Flows
+
+    def list_revisions(self, namespace: str) -> dict[str, int]:
+        """Returns the revisions of the flows in a namespace by their ids."""
+        flows = _json(self._request("GET", f"{self._root}/flows/{namespace}"), list)
+        return {flow["id"]: flow["revision"] for flow in flows}
+
     def get_flow(self, namespace: str, flow_id: str) -> dict[str, Any] | None:
         """Returns a flow with its `source` and `revision`, or None where there is none."""
         path = f"{self._root}/flows/{namespace}/{flow_id}"
         response = self._request("GET", path, params={"source": "true"}, accept=(404,))
-        return None if response.status_code == 404 else _json_object(response)
+        return None if response.status_code == 404 else _json(response, dict)
 
-    def create_flow(self, source: str) -> dict[str, Any]:
+    def create_flow(self, namespace: str, flow_id: str, source: str) -> dict[str, Any]:
         """Creates the flow that a YAML text describes and returns it.
 
+        Where the answer is lost, the server is asked whether the flow is there; where it comes to
+        be there later, the next attempt is refused and the server asked again.
+
+        Args:
+            namespace: the namespace that the text names.
+            flow_id: the id that the text names.
+            source: the text.
+
         Raises:
-            KestraError: the server refused it, with its reason; status 422 also where the flow
-                exists already.
+            KestraError: the server refused it, with its reason.
         """
-        return _json_object(self._send_source("POST", f"{self._root}/flows", source))
+        attempts = 0
+        is_uncertain = False
+        while True:
+            attempts += 1
+            try:
+                return _json(self._send_source("POST", f"{self._root}/flows", source), dict)
+            except KestraError as error:
+                is_uncertain = is_uncertain or error.is_uncertain
+                found = self.get_flow(namespace, flow_id) if is_uncertain else None
+                if found and is_same_text(found["source"], source):
+                    return found
+                if not error.is_uncertain or attempts == _ATTEMPTS:
+                    raise
 
     def update_flow(self, namespace: str, flow_id: str, source: str) -> dict[str, Any]:
         """Replaces a flow and returns it; an unchanged text keeps the revision."""
         path = f"{self._root}/flows/{namespace}/{flow_id}"
-        return _json_object(self._send_source("PUT", path, source))
+        return _json(self._send_source("PUT", path, source), dict)
 
     def delete_flow(self, namespace: str, flow_id: str) -> None:
         """Deletes a flow; one that is gone already is no error."""
         self._request("DELETE", f"{self._root}/flows/{namespace}/{flow_id}", accept=(404,))
 
-    def validate_flow(self, source: str) -> str | None:
-        """Returns what the server finds wrong with a YAML text, or None."""
-        response = self._send_source("POST", f"{self._root}/flows/validate", source, repeat=True)
-        constraints = [
-            str(result["constraints"]).strip()
-            for result in _json(response)
-            if result.get("constraints")
-        ]
-        return "\n".join(constraints) or None
+    def delete_flows(self, namespace: str, flow_ids: Collection[str]) -> None:
+        """Deletes flows in one request; those that are gone already are no error."""
+        flows = [{"namespace": namespace, "id": flow_id} for flow_id in flow_ids]
+        path = f"{self._root}/flows/delete/by-ids"
+        if self._request("DELETE", path, json=flows, accept=(404,)).status_code == 404:
+            # One that is gone makes the server refuse the others too.
+            for flow_id in flow_ids:
+                self.delete_flow(namespace, flow_id)
+
+    def validate_flow(self, source: str) -> dict[str, Any]:
+        """Returns the server's opinion of a YAML text.
+
+        Its `constraints` is a text where the flow would be refused; `warnings`, `infos` and
+        `deprecationPaths` are lists.
+        """
+        path = f"{self._root}/flows/validate"
+        results = _json(self._send_source("POST", path, source, repeatable=True), list)
+        return results[0] if results else {}
+
+    # Namespace files and key-values
+
+    def get_file(self, namespace: str, path: str) -> bytes | None:
+        """Returns the content of a namespace file, or None where there is none."""
+        response = self._request("GET", self._file(namespace, path), accept=(404,))
+        return None if response.status_code == 404 else response.content
+
+    def put_file(self, namespace: str, path: str, content: bytes) -> None:
+        """Writes a namespace file, with the folders above it."""
+        self._request(
+            "POST",
+            self._file(namespace, path),
+            # Kestra unpacks what is called *.zip here.
+            files={"fileContent": ("file", content)},
+            repeatable=True,
+        )
+
+    def delete_file(self, namespace: str, path: str) -> None:
+        """Deletes a namespace file; one that is gone already is no error."""
+        self._request("DELETE", self._file(namespace, path), accept=(404,))
+
+    def get_key_value(self, namespace: str, key: str) -> dict[str, Any] | None:
+        """Returns the `type` and `value` of a key, or None where there is none or no more."""
+        response = self._request("GET", self._key(namespace, key), accept=(404, 410))
+        return _json(response, dict) if response.is_success else None
+
+    def put_key_value(self, namespace: str, key: str, value: str, ttl: str | None) -> None:
+        """Sets a key.
+
+        Args:
+            namespace: the namespace.
+            key: the key.
+            value: the value as JSON, or a bare timestamp.
+            ttl: how long it stays, an ISO 8601 duration such as PT1H, or None for ever.
+        """
+        # Text is what every version takes; since 1.1 it is the only form.
+        headers = {"Content-Type": "text/plain", **({"ttl": ttl} if ttl else {})}
+        self._request("PUT", self._key(namespace, key), content=value.encode(), headers=headers)
+
+    def delete_key_value(self, namespace: str, key: str) -> None:
+        """Deletes a key; one that is gone already is no error."""
+        self._request("DELETE", self._key(namespace, key), accept=(404,))
+
+    # Executions
 
     def create_execution(
         self, namespace: str, flow_id: str, inputs: Mapping[str, str]
@@ -133,27 +227,32 @@ class KestraClient:
         path = f"{self._root}/executions/{namespace}/{flow_id}"
         # The server takes multipart forms only.
         form = {name: (None, value) for name, value in inputs.items()}
-        return _json_object(self._request("POST", path, files=form or None))
+        return _json(self._request("POST", path, files=form or None), dict)
 
     def get_execution(self, execution_id: str) -> dict[str, Any]:
         """Returns an execution with the states of its tasks."""
-        return _json_object(self._request("GET", f"{self._root}/executions/{execution_id}"))
+        return _json(self._request("GET", f"{self._root}/executions/{execution_id}"), dict)
 
     def get_logs(self, execution_id: str) -> list[dict[str, Any]]:
         """Returns the log of an execution from level INFO on."""
         path = f"{self._root}/logs/{execution_id}"
-        lines: list[dict[str, Any]] = _json(self._request("GET", path, params={"minLevel": "INFO"}))
-        return lines
+        return _json(self._request("GET", path, params={"minLevel": "INFO"}), list)
+
+    def _file(self, namespace: str, path: str) -> str:
+        return f"{self._root}/namespaces/{namespace}/files?path={quote(path)}"
+
+    def _key(self, namespace: str, key: str) -> str:
+        return f"{self._root}/namespaces/{namespace}/kv/{key}"
 
     def _send_source(
-        self, method: str, path: str, source: str, *, repeat: bool = False
+        self, method: str, path: str, source: str, *, repeatable: bool = False
     ) -> httpx.Response:
         return self._request(
             method,
             path,
             content=source.encode(),
             headers={"Content-Type": "application/x-yaml"},
-            repeat=repeat,
+            repeatable=repeatable,
         )
 
     def _request(
@@ -162,7 +261,7 @@ class KestraClient:
         path: str,
         *,
         accept: tuple[int, ...] = (),
-        repeat: bool = False,
+        repeatable: bool = False,
         **options: Any,
     ) -> httpx.Response:
         """Sends a request and returns the answer.
@@ -171,50 +270,93 @@ class KestraClient:
             method: the HTTP method.
             path: the path below the server's URL.
             accept: error status codes that are an answer to the caller.
-            repeat: whether this POST may be repeated.
+            repeatable: whether a POST may be repeated where its answer is lost.
             options: what httpx takes.
 
         Raises:
-            KestraError: no answer in time, or one that says the request failed.
+            Unavailable: no answer in time.
+            KestraError: one that says the request failed.
         """
-        repeatable = repeat or method != "POST"
-        unsent = (httpx.ConnectError, httpx.ConnectTimeout)
-        statuses = _NO_ANSWER if repeatable else _NOT_READY
+        repeatable = repeatable or method != "POST"
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(httpx.TransportError if repeatable else unsent)
-            | tenacity.retry_if_result(lambda answer: answer.status_code in statuses),
-            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
-            stop=tenacity.stop_after_delay(self._wait),
+            retry=_is_worth_repeating(repeatable),
+            wait=_pause,
+            stop=_stop(self._wait),
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
         try:
             response: httpx.Response = retrying(self._http.request, method, path, **options)
         except httpx.TransportError as error:
-            raise KestraError(
+            reason = str(error) or type(error).__name__
+            raise Unavailable(
                 f"{method} {path}: no answer from {self._url} within {self._wait:.0f} s "
-                f"({error or type(error).__name__}); the container's log says why"
+                f"({reason}); the container's log says why",
+                is_uncertain=not isinstance(error, _UNSENT),
             ) from error
-        if response.is_success or response.status_code in accept:
+        status = response.status_code
+        if (response.is_success or status in accept) and not _is_page(response):
             return response
-        raise KestraError(
-            f"{method} {path}: status {response.status_code}: {_message(response)}",
-            response.status_code,
+        kind = Unavailable if status in _REFUSED | _UNCERTAIN else KestraError
+        raise kind(
+            f"{method} {path}: status {status}: {_message(response)}",
+            status,
+            is_uncertain=response.is_success or (status >= 500 and status not in _REFUSED),
         )
 
 
-def _json(response: httpx.Response) -> Any:
+def _is_worth_repeating(repeatable: bool) -> tenacity.retry_base:
+    statuses = _REFUSED | (_UNCERTAIN | {500} if repeatable else frozenset())
+    return tenacity.retry_if_exception_type(
+        httpx.TransportError if repeatable else _UNSENT
+    ) | tenacity.retry_if_result(lambda response: response.status_code in statuses)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    """Returns the seconds until the next attempt: what the server asks for, or a growing pause."""
+    growing: Callable[[tenacity.RetryCallState], float] = tenacity.wait_random_exponential(
+        multiplier=0.2, max=5
+    )
+    response = _answer(state)
+    asked = response.headers.get("Retry-After", "") if response else ""
+    return min(float(asked), _LONGEST_PAUSE) if asked.isdecimal() else growing(state)
+
+
+def _stop(wait: float) -> Callable[[tenacity.RetryCallState], bool]:
+    is_late = tenacity.stop_after_delay(wait)
+
+    def stop(state: tenacity.RetryCallState) -> bool:
+        response = _answer(state)
+        is_error = response is not None and response.status_code == 500
+        return is_late(state) or (is_error and state.attempt_number >= _ATTEMPTS)
+
+    return stop
+
+
+def _answer(state: tenacity.RetryCallState) -> httpx.Response | None:
+    failed = state.outcome is None or state.outcome.failed
+    return None if failed or state.outcome is None else state.outcome.result()
+
+
+def _json(response: httpx.Response, kind: type[_Kind]) -> _Kind:
+    """Returns the body of an answer, which must be of a kind."""
     try:
-        return response.json()
-    except ValueError as error:
-        request = response.request
-        raise KestraError(
-            f"{request.method} {request.url}: the answer is no JSON: is it Kestra?"
-        ) from error
+        body = response.json()
+    except ValueError:
+        body = None
+    if isinstance(body, kind):
+        return body
+    request = response.request
+    raise KestraError(
+        f"{request.method} {request.url}: status {response.status_code}: the answer is no JSON "
+        f"{'object' if kind is dict else 'array'}: is it Kestra?",
+        response.status_code,
+        is_uncertain=True,
+    )
 
 
-def _json_object(response: httpx.Response) -> dict[str, Any]:
-    body: dict[str, Any] = _json(response)
-    return body
+def _is_page(response: httpx.Response) -> bool:
+    """Tells whether something before Kestra answered, whose API has no pages."""
+    return str(response.headers.get("Content-Type")).startswith("text/html")
 
 
 def _message(response: httpx.Response) -> str:
@@ -224,4 +366,7 @@ def _message(response: httpx.Response) -> str:
     try:
         return str(response.json()["message"]).strip()
     except (ValueError, KeyError, TypeError):
-        return response.text.strip()[:200] or response.reason_phrase
+        text = " ".join(re.sub(r"<[^>]*>", " ", response.text).split())[:200]
+    if _is_page(response) and response.status_code < 500:
+        return f"is it Kestra? It answers with a page: {text}"
+    return text or response.reason_phrase

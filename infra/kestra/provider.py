@@ -1,46 +1,73 @@
-"""The dynamic provider of flows.
+"""The dynamic providers of flows, files and key-values.
 
-Pulumi keeps a reference to this class in the state of every flow: it must stay in this module. It
-holds nothing and imports its code when called, so that an old stack can be destroyed after the
-code has changed.
+Pulumi keeps a reference to these classes in the state of every resource: they must stay in this
+module. They hold nothing and import their code when called, so that an old stack can be destroyed
+after the code has changed.
 """
 
-from typing import Any
+from importlib import import_module
+from typing import Any, ClassVar
 
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvider, UpdateResult
+from pulumi.dynamic import (
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    ResourceProvider,
+    UpdateResult,
+)
 
 
-class FlowProvider(ResourceProvider):
-    """Creates, updates, deletes and reads flows."""
-
+class _Provider(ResourceProvider):
     serialize_as_secret_always = False
+    lifecycle: ClassVar[str]
+
+    def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        result: CheckResult = self._code().check(olds, news)
+        return result
+
+    def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        result: DiffResult = self._code().diff(id_, olds, news)
+        return result
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Creates a flow."""
-        from infra.kestra import lifecycle
+        result: CreateResult = self._code().create(props)
+        return result
 
-        return lifecycle.create(props)
+    def update(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        result: UpdateResult = self._code().update(id_, olds, news)
+        return result
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Compares two states of a flow."""
-        from infra.kestra import lifecycle
-
-        return lifecycle.diff(olds, news)
-
-    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Writes a new revision of a flow."""
-        from infra.kestra import lifecycle
-
-        return lifecycle.update(news)
-
-    def delete(self, _id: str, props: dict[str, Any]) -> None:
-        """Deletes a flow."""
-        from infra.kestra import lifecycle
-
-        lifecycle.delete(props)
+    def delete(self, id_: str, props: dict[str, Any]) -> None:
+        self._code().delete(id_, props)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Reads a flow from the server."""
-        from infra.kestra import lifecycle
+        result: ReadResult = self._code().read(id_, props)
+        return result
 
-        return lifecycle.read(id_, props)
+    def _code(self) -> Any:
+        return import_module(f"infra.kestra.lifecycle.{self.lifecycle}")
+
+
+class FlowProvider(_Provider):
+    """The provider of single flows."""
+
+    lifecycle = "flow"
+
+
+class NamespaceProvider(_Provider):
+    """The provider of what a `FlowDirectory` keeps in one namespace."""
+
+    lifecycle = "namespace"
+
+
+class NamespaceFileProvider(_Provider):
+    """The provider of namespace files."""
+
+    lifecycle = "namespace_file"
+
+
+class KeyValueProvider(_Provider):
+    """The provider of key-values."""
+
+    lifecycle = "key_value"

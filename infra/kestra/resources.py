@@ -1,9 +1,53 @@
-"""Flows as resources of the stack."""
+"""Flows, namespace files and key-values as resources of the stack."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pulumi
 from pulumi.dynamic import Resource
 
-from infra.kestra.provider import FlowProvider
+from infra.kestra.content import encode
+from infra.kestra.folder import FolderError, Namespace, raise_faults, read_folder
+from infra.kestra.provider import (
+    FlowProvider,
+    KeyValueProvider,
+    NamespaceFileProvider,
+    NamespaceProvider,
+)
+from infra.kestra.switches import AS_WRITTEN, Switches
+
+
+class KestraResourceError(pulumi.RunError):
+    """Something that was asked of the server failed; the message names each part of it."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How the resources reach the server.
+
+    Attributes:
+        url: where the server answers, such as http://localhost:8080.
+        username: the login.
+        password: its password, kept secret.
+    """
+
+    url: pulumi.Input[str]
+    username: pulumi.Input[str]
+    password: pulumi.Input[str]
+
+    def properties(self) -> dict[str, Any]:
+        """Returns the properties that every resource carries."""
+        return {
+            "url": self.url,
+            "username": self.username,
+            "password": pulumi.Output.secret(self.password),
+            # Only a preview asks the server for its opinion; an update asks by writing.
+            "isPreview": pulumi.runtime.is_dry_run(),
+        }
 
 
 class Flow(Resource, module="kestra", name="Flow"):
@@ -21,27 +65,271 @@ class Flow(Resource, module="kestra", name="Flow"):
         self,
         name: str,
         *,
-        url: pulumi.Input[str],
-        username: pulumi.Input[str],
-        password: pulumi.Input[str],
+        connection: Connection,
         source: pulumi.Input[str],
+        switches: Switches = AS_WRITTEN,
+        adopt: bool = False,
+        overwrite: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declares the flow.
 
         Args:
             name: the logical name.
-            url: where the server answers.
-            username: the login.
-            password: its password, kept secret.
+            connection: how the server is reached.
             source: the YAML text.
+            switches: what is switched without touching the author's text.
+            adopt: whether a flow of that name that is on the server already is taken over.
+            overwrite: whether an edit made elsewhere is replaced unseen.
             opts: the resource options.
         """
+
+        def switch(text: str) -> str:
+            try:
+                return switches.apply_to(text)
+            except ValueError as error:
+                raise KestraResourceError(f"{name} {error}") from error
+
         props = {
-            "url": url,
-            "username": username,
-            "password": pulumi.Output.secret(password),
-            "source": source,
+            **connection.properties(),
+            "source": pulumi.Output.from_input(source).apply(switch),
+            "adopt": adopt,
+            "overwrite": overwrite,
             "revision": None,
         }
         super().__init__(FlowProvider(), name, props, opts)
+
+
+class NamespaceFile(Resource, module="kestra", name="NamespaceFile"):
+    """A file in a namespace, which the flows of the namespace read."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: Connection,
+        namespace: pulumi.Input[str],
+        path: pulumi.Input[str],
+        content: pulumi.Input[str] | None = None,
+        asset: pulumi.FileAsset | pulumi.StringAsset | None = None,
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declares the file, with either `content` or `asset`.
+
+        Args:
+            name: the logical name.
+            connection: how the server is reached.
+            namespace: the namespace.
+            path: the path within it, such as sql/merge.sql.
+            content: the text.
+            asset: the content of a file, whether text or not.
+            adopt: whether a file that is there already is taken over.
+            opts: the resource options.
+        """
+        props = {
+            **connection.properties(),
+            "namespace": namespace,
+            "path": path,
+            "content": _content(name, content, asset),
+            "adopt": adopt,
+        }
+        super().__init__(NamespaceFileProvider(), name, props, opts)
+
+
+class KeyValue(Resource, module="kestra", name="KeyValue"):
+    """A key with its value in a namespace, which flows read with `{{ kv('<key>') }}`."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: Connection,
+        namespace: pulumi.Input[str],
+        key: pulumi.Input[str],
+        value: pulumi.Input[str],
+        type: str = "STRING",
+        ttl: str | None = None,
+        adopt: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declares the key.
+
+        Args:
+            name: the logical name.
+            connection: how the server is reached.
+            namespace: the namespace.
+            key: the key.
+            value: the value as text; a secret one stays secret in the state.
+            type: STRING, NUMBER, BOOLEAN, DATETIME, DATE, DURATION or JSON.
+            ttl: how long it stays, an ISO 8601 duration such as PT1H; None for ever.
+            adopt: whether a key that is there already is taken over.
+            opts: the resource options.
+        """
+        props = {
+            **connection.properties(),
+            "namespace": namespace,
+            "key": key,
+            "value": value,
+            "type": type,
+            "ttl": ttl,
+            "adopt": adopt,
+        }
+        super().__init__(KeyValueProvider(), name, props, opts)
+
+
+class _Namespace(Resource, module="kestra", name="Namespace"):
+    """What a `FlowDirectory` keeps in one namespace: one resource, however many flows."""
+
+    written: pulumi.Output[dict[str, dict[str, Any]]]
+    failures: pulumi.Output[dict[str, str]]
+
+    def __init__(self, name: str, props: dict[str, Any], opts: pulumi.ResourceOptions) -> None:
+        outputs = {"written": None, "failures": None}
+        super().__init__(NamespaceProvider(), name, {**props, **outputs}, opts)
+
+
+class FlowDirectory(pulumi.ComponentResource):
+    """The flows and namespace files in a folder.
+
+    Each namespace is one resource, so that a thousand flows cost little more than one; a preview
+    shows them flow by flow all the same.
+
+    Attributes:
+        revisions: the revisions of the flows, by namespace and id such as zoomcamp/taxi_load.
+    """
+
+    revisions: pulumi.Output[dict[str, int]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: Connection,
+        path: Path,
+        namespace: str | None = None,
+        switches: Switches = AS_WRITTEN,
+        overrides: Mapping[str, Switches] = MappingProxyType({}),
+        adopt: bool = False,
+        overwrite: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declares what is in the folder.
+
+        Args:
+            name: the logical name.
+            connection: how the server is reached.
+            path: the folder, with flows in <namespace>/*.yaml and files in <namespace>/files/.
+            namespace: the only namespace to take; all of them where None.
+            switches: what is switched in every flow without touching the author's text.
+            overrides: other switches for some flows, by namespace and id.
+            adopt: whether flows that are on the server already are taken over.
+            overwrite: whether edits made elsewhere are replaced unseen.
+            opts: the resource options.
+
+        Raises:
+            FolderError: files are wrong; every fault is in the message.
+        """
+        super().__init__("kestra:index:FlowDirectory", name, None, opts)
+        contents = {
+            key: content for key, content in read_folder(path).items() if namespace in (None, key)
+        }
+        if namespace and not contents:
+            raise FolderError(f"{path} holds no namespace {namespace}")
+        keys = {flow.key for content in contents.values() for flow in content.flows.values()}
+        if strangers := sorted(overrides.keys() - keys):
+            raise FolderError(
+                f"overrides names flows that are not in {path}: {', '.join(strangers)}"
+            )
+        flows = _switched(contents, switches, overrides)
+        # Children inherit neither of these from a component.
+        child_opts = pulumi.ResourceOptions(
+            parent=self,
+            depends_on=opts.depends_on if opts else None,
+            deleted_with=opts.deleted_with if opts else None,
+        )
+        revisions = [
+            _revisions(
+                _Namespace(
+                    f"{name}-{key}",
+                    {
+                        **connection.properties(),
+                        "namespace": key,
+                        "flows": flows[key],
+                        # For messages; only of files that are not called as their flow.
+                        "folder": str(path / key),
+                        "paths": {
+                            flow_id: str(file)
+                            for flow_id, file in content.paths.items()
+                            if file != path / key / f"{flow_id}.yaml"
+                        },
+                        "files": content.files,
+                        "adopt": adopt,
+                        "overwrite": overwrite,
+                    },
+                    child_opts,
+                ),
+                key,
+            )
+            for key, content in contents.items()
+        ]
+        self.revisions = reduce(_merge, revisions, pulumi.Output.from_input({}))
+        self.register_outputs({"revisions": self.revisions})
+
+
+def _switched(
+    contents: Mapping[str, Namespace], switches: Switches, overrides: Mapping[str, Switches]
+) -> dict[str, dict[str, str]]:
+    """Returns the switched texts of the flows by namespace and id."""
+    texts: dict[str, dict[str, str]] = {key: {} for key in contents}
+    faults = []
+    for key, content in contents.items():
+        for id_, flow in content.flows.items():
+            try:
+                texts[key][id_] = overrides.get(flow.key, switches).apply_to(flow.text)
+            except ValueError as error:
+                faults.append(f"  {content.paths[id_]} {error}")
+    raise_faults(faults)
+    return texts
+
+
+def _revisions(resource: _Namespace, namespace: str) -> pulumi.Output[dict[str, int]]:
+    """Returns the revisions of a namespace, or fails with all that was refused.
+
+    What was written is in the state by then, so that nothing is lost.
+    """
+
+    def check(written: dict[str, dict[str, Any]], failures: dict[str, str]) -> dict[str, int]:
+        if failures:
+            faults = "\n".join(f"  {fault}" for fault in sorted(failures.values()))
+            raise KestraResourceError(
+                f"{len(failures)} of namespace {namespace} failed; the rest is written.\n{faults}"
+            )
+        return {f"{namespace}/{key}": int(flow["revision"]) for key, flow in written.items()}
+
+    # Output.all would make an output of every flow.
+    return resource.written.apply(
+        lambda written: resource.failures.apply(lambda failures: check(written, failures))
+    )
+
+
+def _merge(
+    left: pulumi.Output[dict[str, int]], right: pulumi.Output[dict[str, int]]
+) -> pulumi.Output[dict[str, int]]:
+    return left.apply(lambda some: right.apply(lambda others: {**some, **others}))
+
+
+def _content(
+    name: str,
+    content: pulumi.Input[str] | None,
+    asset: pulumi.FileAsset | pulumi.StringAsset | None,
+) -> pulumi.Input[str]:
+    if (content is None) == (asset is None):
+        raise KestraResourceError(f"{name}: give either content or asset, and not both")
+    if isinstance(asset, pulumi.FileAsset):
+        try:
+            return encode(Path(asset.path).read_bytes())
+        except OSError as error:
+            raise KestraResourceError(f"{name}: {error}") from error
+    text = asset.text if asset else content
+    return pulumi.Output.from_input(text).apply(lambda value: encode(str(value).encode()))

@@ -1,15 +1,95 @@
-"""The YAML of flows: found in a folder, checked without a server, with triggers switched off."""
+"""The YAML of flows: what it is called, and what is wrong with it, without a server.
 
+The rules are those of Kestra's own validation, from 0.20 to 2.0; what only some versions refuse
+is left to the server.
+"""
+
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-import pulumi
 import yaml
 
+# Every scalar stays text, and libyaml parses where PyYAML has it: several times as fast.
+LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
-class FlowSourceError(pulumi.RunError):
-    """Files of flows are wrong; the message lists every fault with its file."""
+_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
+_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_TASK_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+_ID_LENGTH = 100
+_NAMESPACE_LENGTH = 150
+# https://kestra.io/docs/migration-guide/1.0.0/reserved-flow-ids
+_RESERVED_IDS = frozenset(
+    {
+        "pause",
+        "resume",
+        "force-run",
+        "change-status",
+        "kill",
+        "executions",
+        "search",
+        "source",
+        "disable",
+        "enable",
+    }
+)
+# The properties of a flow in any version.
+_KEYS = frozenset(
+    {
+        "id",
+        "namespace",
+        "tenantId",
+        "revision",
+        "description",
+        "labels",
+        "inputs",
+        "outputs",
+        "variables",
+        "tasks",
+        "errors",
+        "finally",
+        "afterExecution",
+        "listeners",
+        "triggers",
+        "pluginDefaults",
+        "taskDefaults",
+        "concurrency",
+        "retry",
+        "sla",
+        "checks",
+        "workerGroup",
+        "workerSelector",
+        "policyRefs",
+        "quotas",
+        "draft",
+        "disabled",
+        "deleted",
+        "updated",
+    }
+)
+# Where tasks hold tasks.
+_TASK_LISTS = ("tasks", "then", "else", "errors", "finally", "defaults")
+# The names at the start of a text in the form that nearly every author gives them; any other form
+# is for the parser.
+_NAME = r"(id|namespace):[ \t]+([A-Za-z0-9][\w.-]*)(?:[ \t]+#[\t -~]*)?[ \t]*"
+_HEAD = re.compile(rf"(?:(?:#[\t -~]*)?\n)*{_NAME}\n{_NAME}(?:\n+(?=\S)|\s*\Z)", re.ASCII)
+_REVISION = re.compile(r"^revision: \d+\n?", re.MULTILINE)
+
+
+def is_same_text(stored: str, text: str) -> bool:
+    """Tells whether a server stores a text; some versions leave the line of the revision out."""
+    return _REVISION.sub("", stored, count=1) == _REVISION.sub("", text, count=1)
+
+
+def is_same_document(text: str, other: str) -> bool:
+    """Tells whether two texts differ in comments and layout at most."""
+    try:
+        return bool(yaml.load(text, Loader=LOADER) == yaml.load(other, Loader=LOADER))
+    except yaml.YAMLError:
+        # The server may hold what its own parser reads and this one does not.
+        return False
 
 
 @dataclass(frozen=True)
@@ -33,62 +113,103 @@ class FlowSource:
 
     @classmethod
     def parse(cls, text: str) -> "FlowSource":
-        """Reads namespace and id from a YAML text.
+        """Reads namespace and id from a YAML text, without looking at the rest where it can.
 
         Raises:
-            ValueError: the text is not YAML, no mapping, or lacks namespace or id.
+            ValueError: the text is not YAML, no mapping, or lacks a proper namespace or id.
         """
+        found = _HEAD.match(text)
+        head = {found[1]: found[2], found[3]: found[4]} if found else {}
+        if len(head) != 2:
+            head = _mapping(text)
+        if faults := list(_name_faults(head)):
+            raise ValueError("; ".join(faults))
+        return cls(head["namespace"], head["id"], text)
+
+    @staticmethod
+    def faults(text: str) -> list[str]:
+        """Returns what is wrong with a YAML text, as far as that shows without a server."""
         try:
-            document = yaml.load(text, Loader=_UniqueKeyLoader)
-        except yaml.YAMLError as error:
-            raise ValueError(_yaml_fault(error)) from error
-        if not isinstance(document, dict):
-            raise ValueError("is no YAML mapping with id, namespace and tasks")
-        for key in ("id", "namespace"):
-            if not document.get(key) or not isinstance(document[key], str):
-                raise ValueError(f'has no "{key}: <name>" at its top level')
-        return cls(document["namespace"], document["id"], text)
-
-    def with_triggers_disabled(self) -> "FlowSource":
-        """Returns the flow with `disabled: true` in each trigger; all else stays as written."""
-        root = yaml.compose(self.text, Loader=yaml.SafeLoader)
-        # From the end to the start, so that earlier positions stay true.
-        text = self.text
-        for start, end, replacement in sorted(_disabled_edits(root), reverse=True):
-            text = text[:start] + replacement + text[end:]
-        return FlowSource(self.namespace, self.flow_id, text)
-
-
-def read_flows(folder: Path) -> list[FlowSource]:
-    """Returns the flows of `<folder>/<namespace>/*.yaml`, sorted by namespace and id.
-
-    Raises:
-        FlowSourceError: one or more files are wrong; every fault is in the message.
-    """
-    faults: list[str] = []
-    flows: dict[str, FlowSource] = {}
-    for path in sorted(folder.glob("[!.]*/[!.]*.yaml")):
-        try:
-            flow = FlowSource.parse(path.read_text(encoding="utf-8"))
+            document = _mapping(text)
+            return [*_name_faults(document), *_content_faults(document)]
         except ValueError as error:
-            faults.append(f"  {path} {error}")
-            continue
-        expected = f"{path.parent.name}/{path.stem}"
-        if flow.key == expected:
-            flows[flow.key] = flow
-        else:
-            faults.append(
-                f"  {path} describes {flow.key}: move it to {folder}/{flow.key}.yaml, "
-                f"or name its namespace {path.parent.name} and its id {path.stem}"
-            )
-    if faults:
-        head = f"{len(faults)} flow file{'s are' if len(faults) > 1 else ' is'} wrong; "
-        raise FlowSourceError("\n".join([f"{head}nothing was changed.", *faults]))
-    return list(flows.values())
+            return [str(error)]
+        except RecursionError:
+            return ["is nested too deeply, or holds itself"]
 
 
-class _UniqueKeyLoader(yaml.BaseLoader):
-    """Leaves every scalar as text, and refuses a key that stands twice, as Kestra does."""
+def _mapping(text: str) -> dict[str, Any]:
+    try:
+        document = yaml.load(text, Loader=_UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(yaml_fault(error)) from error
+    if not isinstance(document, dict):
+        raise ValueError("is no YAML mapping with id, namespace and tasks")
+    return document
+
+
+def _name_faults(document: dict[str, Any]) -> Iterator[str]:
+    for key, pattern, length in (
+        ("id", _ID, _ID_LENGTH),
+        ("namespace", _NAMESPACE, _NAMESPACE_LENGTH),
+    ):
+        value = document.get(key)
+        if not value or not isinstance(value, str):
+            yield f'has no "{key}: <name>" at its top level'
+        elif not pattern.fullmatch(value):
+            yield f'has the {key} "{value}", which must match {pattern.pattern}'
+        elif len(value) > length:
+            yield f"has {len(value)} characters in its {key}, more than {length}"
+        elif key == "id" and value in _RESERVED_IDS:
+            yield f'has the id "{value}", which Kestra keeps for itself'
+
+
+def _content_faults(document: dict[str, Any]) -> Iterator[str]:
+    for key in sorted(document.keys() - _KEYS):
+        yield f'has the unknown key "{key}" at its top level'
+    if not isinstance(document.get("tasks"), list) or not document["tasks"]:
+        yield "has no tasks"
+    for kind, ids in (
+        ("task", list(_task_ids(document))),
+        ("trigger", list(_ids(document.get("triggers")))),
+        ("input", list(_ids(document.get("inputs")))),
+        ("output", list(_ids(document.get("outputs")))),
+    ):
+        for twice in sorted(id_ for id_, count in Counter(ids).items() if count > 1):
+            yield f'has more than one {kind} with the id "{twice}"'
+    for id_ in _task_ids(document):
+        if not _TASK_ID.fullmatch(id_):
+            yield f'has a task with the id "{id_}", which must match {_TASK_ID.pattern}'
+
+
+def _task_ids(holder: dict[str, Any]) -> Iterator[str]:
+    """Yields the ids of the tasks in a flow or task, and of those within them."""
+    lists = [holder.get(key) for key in _TASK_LISTS]
+    if isinstance(cases := holder.get("cases"), dict):
+        lists.extend(cases.values())
+    if "namespace" in holder:
+        lists.append(holder.get("afterExecution"))
+        lists.extend(item.get("tasks") for item in dicts(holder.get("listeners")))
+    for tasks in lists:
+        for task in dicts(tasks):
+            # The items of a Dag hold their task one level deeper.
+            inner = task["task"] if isinstance(task.get("task"), dict) else task
+            if isinstance(inner.get("id"), str):
+                yield inner["id"]
+            yield from _task_ids(inner)
+
+
+def _ids(items: Any) -> Iterator[str]:
+    return (item["id"] for item in dicts(items) if isinstance(item.get("id"), str))
+
+
+def dicts(items: Any) -> list[dict[str, Any]]:
+    """Returns the mappings in a list, and none where it is no list."""
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+class _UniqueKeyLoader(LOADER):  # type: ignore[misc]
+    """Refuses a key that stands twice in one mapping, as Kestra does."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         """Returns the mapping, or raises where a key stands twice."""
@@ -99,42 +220,14 @@ class _UniqueKeyLoader(yaml.BaseLoader):
                     None, None, f'the key "{key_node.value}" stands twice', key_node.start_mark
                 )
             seen.add(key_node.value if isinstance(key_node, yaml.ScalarNode) else None)
-        return super().construct_mapping(node, deep)
+        mapping: dict[object, object] = super().construct_mapping(node, deep)
+        return mapping
 
 
-def _yaml_fault(error: yaml.YAMLError) -> str:
+def yaml_fault(error: yaml.YAMLError) -> str:
+    """Returns what is wrong with a text, with its place."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         reason = ", ".join(filter(None, (error.context, error.problem)))
         return f"is no valid YAML: line {mark.line + 1}, column {mark.column + 1}: {reason}"
     return f"is no valid YAML: {error}"
-
-
-def _disabled_edits(root: yaml.Node | None) -> Iterator[tuple[int, int, str]]:
-    """Yields what to replace in the text, as start, end and replacement."""
-    for trigger in _mapping_value(root, "triggers") or ():
-        disabled = _mapping_node(trigger, "disabled")
-        if disabled is not None:
-            # Where the value is empty, its place is right behind the colon.
-            replacement = "true" if disabled.value else " true"
-            yield disabled.start_mark.index, disabled.end_mark.index, replacement
-            continue
-        start = trigger.start_mark
-        if trigger.flow_style:
-            yield start.index + 1, start.index + 1, "disabled: true, "
-        else:
-            yield start.index, start.index, "disabled: true\n" + " " * start.column
-
-
-def _mapping_node(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    return next((value for name, value in node.value if name.value == key), None)
-
-
-def _mapping_value(node: yaml.Node | None, key: str) -> list[yaml.MappingNode] | None:
-    """Returns the mappings in the sequence under a key."""
-    sequence = _mapping_node(node, key)
-    if not isinstance(sequence, yaml.SequenceNode):
-        return None
-    return [item for item in sequence.value if isinstance(item, yaml.MappingNode)]

@@ -1,0 +1,1 @@
+"""What the providers do. It runs in the provider's process, and is imported when called."""

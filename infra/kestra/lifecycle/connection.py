@@ -1,0 +1,62 @@
+"""The connection that every resource carries, and whether its server answers."""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pulumi.output import Unknown
+
+from infra.kestra.errors import KestraError
+
+if TYPE_CHECKING:
+    from infra.kestra.api import KestraClient
+
+# The properties that lead to the server; they stand in the outputs too, for refresh and delete.
+PROPERTIES = ("url", "username", "password")
+
+
+def connection(props: dict[str, Any]) -> dict[str, Any]:
+    """Returns the properties that lead to the server."""
+    return {key: props[key] for key in PROPERTIES}
+
+
+def connect(props: dict[str, Any]) -> KestraClient:
+    """Returns a client for the server of a resource; resources of one server share it."""
+    return _client(props["url"], props["username"], props["password"])
+
+
+def connect_in_preview(news: dict[str, Any]) -> KestraClient | None:
+    """Returns a client where a preview knows all inputs and the server answers, None otherwise.
+
+    The marker of a preview leaves the inputs here, before Pulumi compares and keeps them.
+    """
+    is_preview = news.pop("isPreview", False)
+    if not is_preview or any(isinstance(value, Unknown) for value in news.values()):
+        return None
+    try:
+        return _answering_client(news["url"], news["username"], news["password"])
+    except KestraError:
+        return None
+
+
+def tell(message: str) -> None:
+    """Shows a message to the user; Pulumi shows what a provider writes to its standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+@lru_cache(maxsize=4)
+def _client(url: str, username: str, password: str) -> KestraClient:
+    from infra.kestra.api import KestraClient
+
+    return KestraClient(url, username, password)
+
+
+@lru_cache(maxsize=4)
+def _answering_client(url: str, username: str, password: str) -> KestraClient:
+    from infra.kestra.api import KestraClient
+
+    with KestraClient(url, username, password, wait=0.0) as client:
+        client.connect()
+    return _client(url, username, password)
