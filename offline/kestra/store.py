@@ -158,7 +158,11 @@ class Store:
         psycopg.connect(conninfo, connect_timeout=10).close()
         self._pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
             conninfo,
-            kwargs={"row_factory": dict_row, "application_name": "kestra-stand-in"},
+            kwargs={
+                "row_factory": dict_row,
+                "application_name": "kestra-stand-in",
+                "autocommit": True,  # every statement stands alone
+            },
             check=ConnectionPool.check_connection,  # the database may have been restarted
             min_size=1,
             max_size=8,
@@ -172,7 +176,7 @@ class Store:
         self._pool.close()
 
     def _migrate(self) -> None:
-        with self._pool.connection() as connection:
+        with self._pool.connection() as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (_MIGRATION_LOCK,))
             connection.execute("CREATE TABLE IF NOT EXISTS migrations (done int NOT NULL)")
             row = connection.execute(
