@@ -16,11 +16,10 @@ run-flow: venv engine ## Run the flow FLOW (namespace/id) with INPUTS ("name=val
 images: venv docker ## Build the images of the offline stack that are missing
 	offline/images/build.sh
 
-test: venv docker engine images ## Run all tests
-	$(PYTHON) -m pytest
+test: test-unit test-integration test-e2e ## Run all tests
 
 test-unit: venv ## Run the tests that need neither Docker nor a network
-	$(PYTHON) -m pytest tests/unit
+	$(PYTHON) -m pytest --numprocesses auto tests/unit
 
 test-integration: venv docker images ## Run the tests against one real server each
 	$(PYTHON) -m pytest tests/integration
@@ -34,7 +33,7 @@ lint: venv ## Check form and types
 	$(PYTHON) -m mypy
 	for script in $(SCRIPTS); do bash -n $$script || exit; done
 
-bench: venv docker engine images ## Measure what the stack takes
+bench: venv docker engine images ## Measure stack and flows beside plain Docker and HTTP
 	. scripts/env.sh offline && python -m bench
 
 venv: ## Install the Python packages into .venv

@@ -118,37 +118,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     )
 
 
-@dataclass(frozen=True)
-class Belongings:
-    """What there is on the Docker host."""
-
-    containers: frozenset[str]
-    volumes: frozenset[str]
-    networks: frozenset[str]
-    image_tags: frozenset[str]
-
-    @classmethod
-    def of(cls, client: docker.DockerClient) -> "Belongings":
-        """Looks at the Docker host."""
-        return cls(
-            containers=frozenset(str(item.name) for item in client.containers.list(all=True)),
-            volumes=frozenset(item.name for item in client.volumes.list()),
-            networks=frozenset(str(item.name) for item in client.networks.list()),
-            image_tags=frozenset(tag for item in client.images.list() for tag in item.tags),
-        )
-
-
 @pytest.fixture(scope="session")
-def before(docker_client: docker.DockerClient, project: Project) -> Belongings:
-    """What there was on the Docker host before the stack."""
-    return Belongings.of(docker_client)
-
-
-@pytest.fixture(scope="session")
-def first_up(project: Project, before: Belongings) -> Iterator[subprocess.CompletedProcess[str]]:
+def first_up(
+    project: Project, docker_client: docker.DockerClient
+) -> Iterator[subprocess.CompletedProcess[str]]:
     """The first `make up` of the stack, which is taken away at the end whatever happens."""
     (project.folder / f"Pulumi.{_STACK}.yaml").write_text(
         json.dumps({"config": {"podium:taxiSource": str(project.taxi_folder)}})
     )
     yield project.make("up")
     project.make("down")
+
+
+@pytest.fixture(scope="session")
+def outputs(project: Project, first_up: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The outputs of the stack after its first `up`."""
+    assert first_up.returncode == 0, first_up.stdout + first_up.stderr
+    return project.outputs()

@@ -140,18 +140,22 @@ class StandIn:
             base_url=self.api,
             auth=(USERNAME, PASSWORD) if self.auth else None,
             timeout=60,
+            verify=False,  # there are no certificates to spend time on
         )
 
 
 @contextmanager
-def new_database(server: PostgresServer) -> Iterator[Database]:
-    """A database that is dropped in the end."""
+def new_database(postgres: PostgresServer) -> Iterator[Database]:
+    """A database that is gone afterwards."""
     name = f"kestra_{secrets.token_hex(4)}"
-    with server.connect() as connection:
+    with postgres.connect() as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield Database(server, name)
-    with server.connect() as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    try:
+        yield Database(postgres, name)
+    finally:
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+        with postgres.connect() as connection:
+            connection.execute(drop)
 
 
 @contextmanager
@@ -169,6 +173,13 @@ def starting(database: Database, folder: Path) -> Iterator[Callable[..., StandIn
     for server in started:
         if server.process and server.process.poll() is None:
             server.kill()
+
+
+@contextmanager
+def running_stand_in(postgres: PostgresServer, folder: Path, **settings) -> Iterator[StandIn]:
+    """A stand-in on a database of its own, for tests that share one."""
+    with new_database(postgres) as database, starting(database, folder) as start:
+        yield start(**settings)
 
 
 @pytest.fixture
@@ -189,8 +200,5 @@ def shared_stand_in(
     postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StandIn]:
     """A stand-in for the tests that neither stop it nor need it empty."""
-    with (
-        new_database(postgres) as made,
-        starting(made, tmp_path_factory.mktemp("stand_in")) as start,
-    ):
-        yield start()
+    with running_stand_in(postgres, tmp_path_factory.mktemp("stand_in")) as server:
+        yield server

@@ -3,9 +3,20 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.unit.command_line import CommandLine
 from tests.unit.harness import Deployment, deploy
+
+# The same examples every time, and as many as seconds allow.
+settings.register_profile(
+    "podium",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("podium")
 
 
 @pytest.fixture(scope="session")

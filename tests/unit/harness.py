@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pulumi
@@ -30,6 +31,10 @@ SCHEMA = "postgresql:index/schema:Schema"
 GRANT = "postgresql:index/grant:Grant"
 DEFAULT_PRIVILEGES = "postgresql:index/defaultPrivileges:DefaultPrivileges"
 FLOW = "pulumi-python:dynamic/kestra:Flow"
+FLOW_NAMESPACE = "pulumi-python:dynamic/kestra:Namespace"
+NAMESPACE_FILE = "pulumi-python:dynamic/kestra:NamespaceFile"
+KEY_VALUE = "pulumi-python:dynamic/kestra:KeyValue"
+FLOW_DIRECTORY = "kestra:index:FlowDirectory"
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,18 @@ class Deployment:
 class _Mocks(mocks.Mocks):
     """Answers as the providers would: outputs are inputs and what the provider computes."""
 
+    def __init__(self, failures: Mapping[str, str]) -> None:
+        self.failures = failures
+
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         computed: dict[str, dict[str, Any]] = {
             PASSWORD: {"result": f"generated-{args.name}-1A"},
             IMAGE: {"imageId": f"sha256:{args.name}"},
             FLOW: {"revision": 1},
+            FLOW_NAMESPACE: {
+                "written": {flow_id: {"revision": 1} for flow_id in args.inputs.get("flows", ())},
+                "failures": self.failures,
+            },
         }
         return f"{args.name}-id", {**args.inputs, **computed.get(args.typ, {})}
 
@@ -92,8 +104,8 @@ class _Mocks(mocks.Mocks):
 class _Monitor(mocks.MockMonitor):
     """Records every registration with the options that the plain mocks leave out."""
 
-    def __init__(self) -> None:
-        super().__init__(_Mocks())
+    def __init__(self, failures: Mapping[str, str]) -> None:
+        super().__init__(_Mocks(failures))
         self.deployment = Deployment()
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name of the gRPC method
@@ -142,17 +154,30 @@ def _mask(value: Any) -> Any:
     return _unwrap(value, lambda _: "[secret]")
 
 
-def run(program: Callable[[], object], stack_name: str = "test") -> Deployment:
-    """Runs a program under mocks and returns what it declared."""
-    monitor = _Monitor()
+def run(
+    program: Callable[[], object],
+    stack_name: str = "test",
+    failures: Mapping[str, str] = MappingProxyType({}),
+) -> Deployment:
+    """Runs a program under mocks and returns what it declared.
+
+    Args:
+        program: the program.
+        stack_name: the name of the stack.
+        failures: what fails in each namespace of flows, by flow.
+    """
+    monitor = _Monitor(failures)
 
     def declare() -> None:
         program()
 
     async def run_in_stack() -> None:
         mocks.set_mocks(
-            _Mocks(), project="podium", stack=stack_name, preview=False, monitor=monitor
+            monitor.mocks, project="podium", stack=stack_name, preview=False, monitor=monitor
         )
+        # A program that failed leaves what it waited for.
+        settings.SETTINGS.rpc_manager.clear()
+        settings.SETTINGS.outputs.clear()
         # The mocks bring a finished root along; the program gets one of its own, with outputs.
         settings.set_root_resource(None)  # type: ignore[arg-type]
         await stack.run_in_stack(declare)

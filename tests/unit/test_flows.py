@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.kestra.source import read_flows
+from infra.kestra.folder import read_folder
+from infra.kestra.source import FlowSource
 from tests.unit.harness import PROJECT_FOLDER
 
-FLOWS = {flow.key: flow for flow in read_flows(PROJECT_FOLDER / "flows")}
+NAMESPACES = read_folder(PROJECT_FOLDER / "flows")
+FLOWS = {flow.key: flow for item in NAMESPACES.values() for flow in item.flows.values()}
 DOCUMENTS: dict[str, dict[str, Any]] = {
     key: yaml.safe_load(flow.text) for key, flow in FLOWS.items()
 }
@@ -45,6 +47,11 @@ def test_a_flow_describes_itself_and_names_each_task_once(key: str):
     assert document["description"].strip()
     ids = [task["id"] for task in (*document["tasks"], *document.get("errors", []))]
     assert len(set(ids)) == len(ids)
+
+
+@every_flow
+def test_nothing_is_wrong_with_a_flow_as_far_as_that_shows_without_a_server(key: str):
+    assert FlowSource.faults(FLOWS[key].text) == []
 
 
 @every_flow

@@ -7,7 +7,8 @@ from itertools import chain, repeat
 import httpx
 import pytest
 
-from infra.kestra.api import KestraClient, KestraError
+from infra.kestra.api import KestraClient, KestraError, Unavailable
+from infra.kestra.lifecycle.flows import constraints
 
 PASSWORD = "Secret1-of-the-login"
 FLOW = {"id": "hello", "namespace": "demo", "revision": 3, "source": "id: größe\n"}
@@ -79,7 +80,18 @@ def test_the_tenant_is_found_from_the_version(version: str, root: str):
         ),
         (
             httpx.Response(200, html="<h1>Welcome to nginx!</h1>"),
-            "GET http://localhost:8080/api/v1/configs: the answer is no JSON: is it Kestra?",
+            "GET /api/v1/configs: status 200: is it Kestra? It answers with a page: "
+            "Welcome to nginx!",
+        ),
+        (
+            httpx.Response(200, text="Welcome!"),
+            "GET http://localhost:8080/api/v1/configs: status 200: the answer is no JSON object: "
+            "is it Kestra?",
+        ),
+        (
+            json(["Welcome!"]),
+            "GET http://localhost:8080/api/v1/configs: status 200: the answer is no JSON object: "
+            "is it Kestra?",
         ),
     ],
 )
@@ -107,7 +119,10 @@ def test_get_flow_tells_a_missing_one_from_an_error():
 @pytest.mark.parametrize(
     ("call", "line"),
     [
-        (lambda client: client.create_flow("id: größe\n"), "POST /api/v1/main/flows"),
+        (
+            lambda client: client.create_flow("demo", "hello", "id: größe\n"),
+            "POST /api/v1/main/flows",
+        ),
         (
             lambda client: client.update_flow("demo", "hello", "id: größe\n"),
             "PUT /api/v1/main/flows/demo/hello",
@@ -132,17 +147,25 @@ def test_delete_flow_is_content_with_a_flow_that_is_gone(status: int):
 
 
 @pytest.mark.parametrize(
-    ("results", "faults"),
+    ("results", "opinion", "faults"),
     [
-        ([], None),
-        ([{"flow": "hello", "index": 0, "outdated": False, "warnings": ["slow"]}], None),
-        ([{"index": 0, "constraints": "Invalid type: x.Y\n"}], "Invalid type: x.Y"),
-        ([{"constraints": "one"}, {"constraints": None}, {"constraints": "two"}], "one\ntwo"),
+        ([], {}, []),
+        ([{"index": 0, "warnings": ["slow"]}], {"index": 0, "warnings": ["slow"]}, []),
+        (
+            [{"constraints": "Invalid type: x.Y\n"}],
+            {"constraints": "Invalid type: x.Y\n"},
+            ["Invalid type: x.Y"],
+        ),
+        ([{"constraints": None}], {"constraints": None}, []),
+        ([{"errors": ["one", "two"]}], {"errors": ["one", "two"]}, ["one", "two"]),
     ],
 )
-def test_validate_flow_returns_what_the_server_finds_wrong(results: object, faults: str | None):
+def test_validate_flow_returns_what_the_server_finds_wrong(
+    results: object, opinion: dict[str, object], faults: list[str]
+):
     server = Server(json(results))
-    assert server.client.validate_flow("id: hello") == faults
+    assert server.client.validate_flow("id: hello") == opinion
+    assert constraints(opinion) == faults
     assert server.lines == ["POST /api/v1/main/flows/validate"]
     assert server.requests[0].headers["Content-Type"] == "application/x-yaml"
 
@@ -188,7 +211,7 @@ REPEATABLE: dict[str, Callable[[KestraClient], object]] = {
     "validate": lambda client: client.validate_flow("id: hello"),
 }
 CREATING: dict[str, Callable[[KestraClient], object]] = {
-    "flow": lambda client: client.create_flow("id: hello"),
+    "flow": lambda client: client.create_flow("demo", "hello", "id: hello"),
     "execution": lambda client: client.create_execution("demo", "hello", {"a": "b"}),
 }
 NEVER_ARRIVED = [
@@ -227,15 +250,152 @@ def test_what_creates_is_repeated_where_it_never_arrived(
     assert len(server.requests) == 3
 
 
-@pytest.mark.parametrize("call", CREATING.values(), ids=CREATING)
 @pytest.mark.parametrize("failure", MAY_HAVE_ARRIVED, ids=repr)
-def test_what_creates_is_not_repeated_where_it_may_have_arrived(
-    call: Callable[[KestraClient], object], failure: Answer
-):
+def test_an_execution_is_not_repeated_where_it_may_have_arrived(failure: Answer):
     server = Server(failure, json(FLOW))
     with pytest.raises(KestraError, match=r": (no answer from|status 50[24]:) "):
-        call(server.client)
+        CREATING["execution"](server.client)
     assert len(server.requests) == 1
+
+
+CREATE, LOOK = "POST /api/v1/main/flows", "GET /api/v1/main/flows/demo/hello?source=true"
+MISSING = json({"message": "Not Found"}, 404)
+EXISTS = json({"message": "flow.id: Flow id already exists"}, 422)
+STORED = json({**FLOW, "source": "id: hello"})
+# A lost answer looks like this too: cut in its middle, or replaced by a proxy.
+LOST = [*MAY_HAVE_ARRIVED, httpx.Response(500), httpx.Response(200, html="<p>"), json(["cut"])]
+
+
+@pytest.mark.parametrize("failure", LOST, ids=repr)
+@pytest.mark.parametrize(
+    ("answers", "lines"),
+    [
+        ([STORED], [CREATE, LOOK]),
+        ([MISSING, json(FLOW)], [CREATE, LOOK, CREATE]),
+        # It came to be there after the first look.
+        ([MISSING, EXISTS, STORED], [CREATE, LOOK, CREATE, LOOK]),
+    ],
+    ids=["arrived", "did not arrive", "arrived late"],
+)
+def test_a_flow_whose_answer_is_lost_is_looked_for_before_it_is_sent_again(
+    failure: Answer, answers: list[Answer], lines: list[str]
+):
+    server = Server(failure, *answers)
+    assert server.client.create_flow("demo", "hello", "id: hello")["revision"] == 3
+    assert server.lines == lines
+
+
+def test_a_flow_that_somebody_else_created_is_not_taken_for_the_own_one():
+    server = Server(httpx.ReadError("reset"), json(FLOW), EXISTS, json(FLOW))
+    with pytest.raises(KestraError, match="Flow id already exists"):
+        CREATING["flow"](server.client)
+
+
+def test_a_flow_is_sent_three_times_at_most():
+    answers = [httpx.Response(500, text="disk full"), MISSING] * 3
+    server = Server(*answers)
+    with pytest.raises(KestraError, match="POST /api/v1/main/flows: status 500: disk full"):
+        CREATING["flow"](server.client)
+    assert server.lines == [CREATE, LOOK] * 3
+
+
+def test_a_server_that_is_busy_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch):
+    pauses: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", pauses.append)
+    answers = [
+        httpx.Response(status, headers={"Retry-After": seconds})
+        for status, seconds in ((429, "7"), (503, "3600"), (429, "Wed, 21 Oct 2026 07:28:00 GMT"))
+    ]
+    server = Server(*answers, json(FLOW))
+    assert CREATING["flow"](server.client) == FLOW
+    assert pauses[:2] == [7, 30]
+    assert 0 <= pauses[2] <= 5
+
+
+def test_pauses_between_attempts_grow_and_differ(monkeypatch: pytest.MonkeyPatch):
+    pauses: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", pauses.append)
+    Server(*[httpx.ConnectError("refused")] * 12, json(FLOW)).client.get_flow("demo", "hello")
+    assert max(pauses[:3]) <= 0.8
+    assert max(pauses) <= 5
+    assert len(set(pauses)) > 6
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
+def test_what_the_server_refuses_is_not_repeated(status: int):
+    server = Server(json({"message": "no"}, status))
+    with pytest.raises(KestraError) as caught:
+        server.client.update_flow("demo", "hello", "id: hello")
+    assert len(server.requests) == 1
+    assert not caught.value.is_uncertain
+
+
+def test_an_error_of_the_server_is_repeated_three_times():
+    server = Server(json({"message": "disk full"}, 500))
+    with pytest.raises(KestraError, match="status 500: disk full"):
+        server.client.update_flow("demo", "hello", "id: hello")
+    assert len(server.requests) == 3
+
+
+def test_connecting_tries_the_login_too():
+    server = Server(httpx.Response(401))
+    with pytest.raises(KestraError, match="the user name or the password is wrong"):
+        server.client.connect()
+    assert server.lines == ["GET /api/v1/main/flows/search?size=1"]
+
+
+def test_the_revisions_of_a_namespace_are_one_request():
+    server = Server(json([FLOW, {**FLOW, "id": "other", "revision": 1}]))
+    assert server.client.list_revisions("demo") == {"hello": 3, "other": 1}
+    assert server.lines == ["GET /api/v1/main/flows/demo"]
+
+
+def test_flows_are_deleted_in_one_request_or_one_by_one_where_one_is_gone():
+    server = Server(json({"count": 2}))
+    server.client.delete_flows("demo", ["a", "b"])
+    assert server.lines == ["DELETE /api/v1/main/flows/delete/by-ids"]
+    server = Server(MISSING)
+    server.client.delete_flows("demo", ["a", "b"])
+    assert server.lines == [
+        "DELETE /api/v1/main/flows/delete/by-ids",
+        "DELETE /api/v1/main/flows/demo/a",
+        "DELETE /api/v1/main/flows/demo/b",
+    ]
+
+
+def test_namespace_files_are_named_by_their_path():
+    server = Server(httpx.Response(200, content=b"\x00"), MISSING, httpx.Response(204))
+    client = server.client
+    assert client.get_file("demo", "a b/größe&x.sql") == b"\x00"
+    assert client.get_file("demo", "a.sql") is None
+    client.put_file("demo", "a.zip", b"PK")
+    client.delete_file("demo", "a.sql")
+    root = "/api/v1/main/namespaces/demo/files?path="
+    assert server.lines == [
+        f"GET {root}a%20b/gr%C3%B6%C3%9Fe%26x.sql",
+        f"GET {root}a.sql",
+        f"POST {root}a.zip",
+        f"DELETE {root}a.sql",
+    ]
+    # Kestra unpacks what is sent as *.zip.
+    assert b'filename="file"' in server.requests[2].content
+
+
+def test_key_values_are_sent_as_plain_text():
+    server = Server(httpx.Response(200), json({"type": "STRING", "value": "x"}))
+    client = server.client
+    client.put_key_value("demo", "key", '"größe"', "PT1H")
+    assert client.get_key_value("demo", "key") == {"type": "STRING", "value": "x"}
+    put = server.requests[0]
+    assert (put.headers["Content-Type"], put.headers["ttl"]) == ("text/plain", "PT1H")
+    assert put.content == '"größe"'.encode()
+    assert server.lines[0] == "PUT /api/v1/main/namespaces/demo/kv/key"
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_key_that_is_gone_or_has_expired_is_none(status: int):
+    client = Server(httpx.Response(status)).client
+    assert client.get_key_value("demo", "key") is None
 
 
 def test_a_server_that_does_not_answer_is_given_up_in_time():
@@ -247,6 +407,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_time():
         "([Errno 111] Connection refused); the container's log says why"
     )
     assert caught.value.status is None
+    assert isinstance(caught.value, Unavailable)
     assert len(server.requests) > 1
 
 
@@ -263,7 +424,11 @@ def test_a_server_that_does_not_answer_is_given_up_in_time():
             json({"message": "Internal Server Error: x"}, 500),
             "status 500: Internal Server Error: x",
         ),
-        (httpx.Response(500, html="<h1>Oops</h1>\n"), "status 500: <h1>Oops</h1>"),
+        (httpx.Response(500, html="<h1>Oops</h1>\n"), "status 500: Oops"),
+        (
+            httpx.Response(403, html="<h1>Forbidden</h1>\n"),
+            "status 403: is it Kestra? It answers with a page: Forbidden",
+        ),
         (httpx.Response(500, text="x" * 1000), f"status 500: {'x' * 200}"),
         (httpx.Response(500), "status 500: Internal Server Error"),
         (json(["no", "mapping"], 400), 'status 400: ["no","mapping"]'),
@@ -277,9 +442,10 @@ def test_a_server_that_does_not_answer_is_given_up_in_time():
 )
 def test_a_refusal_is_told_in_the_server_s_own_words(answer: httpx.Response, message: str):
     with pytest.raises(KestraError) as caught:
-        Server(answer).client.create_flow("id: hello")
-    assert str(caught.value) == f"POST /api/v1/main/flows: {message}"
+        Server(answer).client.create_execution("demo", "hello", {})
+    assert str(caught.value) == f"POST /api/v1/main/executions/demo/hello: {message}"
     assert caught.value.status == answer.status_code
+    assert isinstance(caught.value, Unavailable) is (answer.status_code in (502, 503, 504))
 
 
 @pytest.mark.parametrize(
@@ -289,7 +455,7 @@ def test_a_refusal_is_told_in_the_server_s_own_words(answer: httpx.Response, mes
 )
 def test_no_error_holds_the_password(answer: Answer):
     with pytest.raises(KestraError) as caught:
-        Server(answer).client.create_flow("id: hello")
+        Server(answer).client.create_flow("demo", "hello", "id: hello")
     error: BaseException | None = caught.value
     while error is not None:
         assert PASSWORD not in f"{error!r} {error}"

@@ -11,13 +11,14 @@ import pulumi
 import pytest
 import yaml
 
-from infra.kestra.source import read_flows
+from infra.kestra.folder import read_folder
 from infra.settings import SettingsError
 from tests.unit.harness import (
     CONTAINER,
     DATABASE,
     DEFAULT_PRIVILEGES,
-    FLOW,
+    FLOW_DIRECTORY,
+    FLOW_NAMESPACE,
     GRANT,
     IMAGE,
     NETWORK,
@@ -59,8 +60,8 @@ def test_every_resource_belongs_to_a_component_and_every_component_to_the_stack(
     platform: Deployment,
 ):
     for resource in platform.resources:
-        on_top = resource.type.startswith("podium:") or resource.type == FLOW
-        expected = f"{STACK}::podium-test" if on_top else "podium:infra:"
+        on_top = resource.type.startswith(("podium:", "kestra:"))
+        expected = (f"{STACK}::podium-test",) if on_top else ("podium:infra:", FLOW_DIRECTORY)
         assert resource.parent.startswith(expected), resource.key
 
 
@@ -343,7 +344,7 @@ def test_the_data_volumes_are_protected_when_asked(protect: bool):
 
 def test_what_lives_in_postgresql_goes_with_its_volume(platform: Deployment):
     for item in platform.resources:
-        lives_there = item.type in (*IN_POSTGRESQL, FLOW)
+        lives_there = item.type in (*IN_POSTGRESQL, FLOW_DIRECTORY, FLOW_NAMESPACE)
         assert item.deleted_with == (DATA_VOLUME if lives_there else ""), item.key
 
 
@@ -463,12 +464,15 @@ def test_names_in_postgresql_follow_the_settings():
 # Flows
 
 
-def test_every_flow_file_is_one_resource(platform: Deployment):
-    flows = read_flows(PROJECT_FOLDER / "flows")
-    assert {item.name: item.inputs["source"] for item in platform.all(FLOW)} == {
-        flow.key: flow.text for flow in flows
+def test_the_flow_files_of_a_namespace_are_one_resource(platform: Deployment):
+    namespaces = read_folder(PROJECT_FOLDER / "flows")
+    assert {
+        item.inputs["namespace"]: item.inputs["flows"] for item in platform.all(FLOW_NAMESPACE)
+    } == {
+        name: {flow_id: flow.text for flow_id, flow in namespace.flows.items()}
+        for name, namespace in namespaces.items()
     }
-    for item in platform.all(FLOW):
+    for item in platform.all(FLOW_NAMESPACE):
         assert f"{CONTAINER}::kestra" in item.depends_on
         assert item.inputs["url"] == platform.outputs["kestraUrl"]
         assert item.inputs["username"] == platform.outputs["kestraUser"]
@@ -494,9 +498,8 @@ def test_triggers_run_unless_schedules_are_off(
     path = tmp_path / "flows/demo/nightly.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(SCHEDULED)
-    source = (
-        deploy(folder=tmp_path, schedulesEnabled=enabled).one(FLOW, "demo/nightly").inputs["source"]
-    )
+    deployment = deploy(folder=tmp_path, schedulesEnabled=enabled)
+    source = deployment.one(FLOW_NAMESPACE, "flows-demo").inputs["flows"]["nightly"]
     assert yaml.safe_load(source)["triggers"][0].get("disabled") is (None if enabled else True)
     assert (source == SCHEDULED) is enabled
 
@@ -523,7 +526,7 @@ def test_the_outputs_say_where_everything_is(platform: Deployment):
         "etlPassword": "[secret]",
         "readerUser": "reader",
         "readerPassword": "[secret]",
-        "flows": {item.name: 1 for item in platform.all(FLOW)},
+        "flows": {"zoomcamp/taxi_load": 1},
         "images": {
             "postgres": "postgres:17",
             "kestra": "kestra/kestra:v1.3.34",
