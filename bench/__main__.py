@@ -1,14 +1,23 @@
 """Runs benchmarks and prints what they find: `python -m bench [name ...]`, all without a name."""
 
 import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterable
 
-from bench import up
+from bench import flows, up
 
-_BENCHMARKS = {"up": up.compare}
+_BENCHMARKS: dict[str, Callable[[int], Iterable[object]]] = {
+    "up": up.compare,
+    "flows": flows.compare,
+}
 
 
 def main() -> None:
     """Runs the command line."""
+    # In the background a shell ignores Ctrl-C for us, and Pulumi would wait for plugins to take it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     names = ", ".join(_BENCHMARKS)
     parser.add_argument("names", nargs="*", choices=[*_BENCHMARKS, []], metavar="name", help=names)

@@ -4,11 +4,8 @@ The stack is one of its own, in a copy of the project, with its state in a folde
 with the offline parts on PATH: `. scripts/env.sh offline`.
 """
 
-import os
-import secrets
 import shutil
 import socket
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,8 +15,8 @@ import yaml
 
 from bench.comparison import Comparison, seconds
 from bench.containers import Containers, remove_stack
+from bench.project import PROJECT_FOLDER, STACK, Project
 
-_PROJECT_FOLDER = Path(__file__).parents[1]
 _IMAGES = {
     "postgresImage": "podium-offline/postgres:15",
     "kestraImage": "podium-offline/kestra-stand-in:v1.3.34",
@@ -27,9 +24,6 @@ _IMAGES = {
     "filesImage": "podium-offline/nginx:1.22",
 }
 _PORTS = ("postgresPort", "kestraPort", "kestraManagementPort", "pgadminPort")
-# Of this run only: all that bears this label on the Docker host is removed at the end.
-_STACK = f"bench-{secrets.token_hex(3)}"
-_TIMEOUT_SECONDS = 600
 
 
 def compare(rounds: int) -> list[Comparison]:
@@ -49,7 +43,7 @@ def compare(rounds: int) -> list[Comparison]:
         client = docker.from_env()
         cleanup.callback(client.close)
         folder = Path(cleanup.enter_context(TemporaryDirectory(prefix="podium-bench-")))
-        cleanup.callback(remove_stack, client, _STACK)
+        cleanup.callback(remove_stack, client, STACK)
         platform, empty = _platform(folder), _empty(folder)
         empty.run("up")
         for number in range(1, rounds + 1):
@@ -57,68 +51,32 @@ def compare(rounds: int) -> list[Comparison]:
             first_up.seconds.append(seconds(lambda: platform.run("up")))
             unchanged_up.seconds.append(seconds(lambda: platform.run("up")))
             unchanged_up.baseline_seconds.append(seconds(lambda: empty.run("up")))
-            containers = Containers(client, _STACK)
+            containers = Containers(client, STACK)
             destroy.seconds.append(seconds(lambda: platform.run("destroy")))
             first_up.baseline_seconds.append(seconds(containers.start))
-            destroy.baseline_seconds.append(seconds(lambda: remove_stack(client, _STACK)))
+            destroy.baseline_seconds.append(seconds(lambda: remove_stack(client, STACK)))
     return [first_up, unchanged_up, destroy]
 
 
-class _Project:
-    """A Pulumi project with one stack, whose state lies beside it."""
-
-    def __init__(self, folder: Path, config: dict[str, str]) -> None:
-        self._folder = folder
-        state = folder.with_suffix(".state")
-        state.mkdir()
-        self._environment = {
-            **os.environ,
-            "PULUMI_BACKEND_URL": state.as_uri(),
-            "PULUMI_CONFIG_PASSPHRASE": secrets.token_hex(),
-        }
-        self._pulumi("stack", "init")
-        pairs = [word for item in config.items() for word in ("--plaintext", "=".join(item))]
-        self._pulumi("config", "set-all", *pairs)
-
-    def run(self, command: str) -> None:
-        """Runs `up` or `destroy`."""
-        self._pulumi(command, "--yes", "--skip-preview")
-
-    def _pulumi(self, *arguments: str) -> None:
-        result = subprocess.run(
-            ["pulumi", *arguments, "--stack", _STACK],
-            cwd=self._folder,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-        )
-        if result.returncode:
-            raise RuntimeError(result.stdout + result.stderr)
-
-
-def _platform(folder: Path) -> _Project:
+def _platform(folder: Path) -> Project:
     """Returns a copy of this project with ports that are free and a folder without taxi files."""
     copy, taxi_folder = folder / "platform", folder / "taxi"
     others = shutil.ignore_patterns(".*", "Pulumi.*.yaml", "data", "__pycache__")
-    shutil.copytree(_PROJECT_FOLDER, copy, ignore=others)
-    (copy / ".venv").symlink_to(_PROJECT_FOLDER / ".venv")
+    shutil.copytree(PROJECT_FOLDER, copy, ignore=others)
     taxi_folder.mkdir()
     with ExitStack() as probes:
         sockets = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _PORTS]
         ports = [str(probe.getsockname()[1]) for probe in sockets]
     settings = dict(zip(_PORTS, ports, strict=True))
-    return _Project(copy, {**_IMAGES, **settings, "taxiSource": str(taxi_folder)})
+    return Project(copy, {**_IMAGES, **settings, "taxiSource": str(taxi_folder)})
 
 
-def _empty(folder: Path) -> _Project:
+def _empty(folder: Path) -> Project:
     """Returns a project whose program declares nothing."""
     empty = folder / "empty"
     empty.mkdir()
-    project = yaml.safe_load((_PROJECT_FOLDER / "Pulumi.yaml").read_text())
+    project = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())
     settings = {"name": "empty", "runtime": project["runtime"]}
     (empty / "Pulumi.yaml").write_text(yaml.safe_dump(settings))
     (empty / "__main__.py").write_text("import pulumi\n")
-    (empty / ".venv").symlink_to(_PROJECT_FOLDER / ".venv")
-    return _Project(empty, {})
+    return Project(empty, {})
