@@ -348,8 +348,9 @@ def test_a_preview_asks_the_server_about_changed_flows(
     assert faults['flows["c"]'].startswith("flows/demo/third.yml: exists already on the server")
     assert faults.keys() == {'flows["b"]', 'flows["c"]'}
     told = capsys.readouterr().err
-    assert {f"flow demo/{flow_id}: warning: slow" for flow_id in TEXTS} <= set(told.splitlines())
-    assert "flow demo/a: only comments or layout change\n" in told
+    files = ("flows/demo/a.yaml", "flows/demo/b.yaml", "flows/demo/third.yml")
+    assert {f"{file}: warning: slow" for file in files} <= set(told.splitlines())
+    assert "flows/demo/a.yaml: only comments or layout change\n" in told
     assert kestra.writes == []
 
 

@@ -26,7 +26,8 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
     faults = FlowSource.faults(text)
     if client and not faults:
         flow = FlowSource.parse(text)
-        faults = flows.judge(client, flow, olds.get("source"), adopt=news["adopt"])
+        called = f"flow {flow.key}"
+        faults = flows.judge(client, flow, olds.get("source"), called=called, adopt=news["adopt"])
     return CheckResult(news, [CheckFailure("source", fault) for fault in faults])
 
 

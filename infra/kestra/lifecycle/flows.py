@@ -96,13 +96,16 @@ def exists_already(revision: int) -> str:
     )
 
 
-def judge(client: KestraClient, flow: FlowSource, before: str | None, *, adopt: bool) -> list[str]:
+def judge(
+    client: KestraClient, flow: FlowSource, before: str | None, *, called: str, adopt: bool
+) -> list[str]:
     """Asks the server about a flow before anything is changed; tells what is no error.
 
     Args:
         client: the server.
         flow: the flow.
         before: the text in the state, or None where the flow is new to the stack.
+        called: what the flow is called in messages, such as the path of its file.
         adopt: whether a flow that is new to the stack may exist on the server.
 
     Returns:
@@ -110,15 +113,15 @@ def judge(client: KestraClient, flow: FlowSource, before: str | None, *, adopt: 
     """
     opinion = client.validate_flow(flow.text)
     for kind, words in _remarks(opinion):
-        tell(f"flow {flow.key}: {kind}: {words}")
+        tell(f"{called}: {kind}: {words}")
     faults = constraints(opinion)
     if before is not None and is_same_document(before, flow.text):
-        tell(f"flow {flow.key}: only comments or layout change\n{_difference(before, flow.text)}")
+        tell(f"{called}: only comments or layout change\n{_difference(before, flow.text)}")
     current = client.get_flow(flow.namespace, flow.flow_id) if before is None else None
     if current and not is_same_text(current["source"], flow.text):
         if adopt:
             tell(
-                f"flow {flow.key}: takes over revision {current['revision']}\n"
+                f"{called}: takes over revision {current['revision']}\n"
                 f"{_difference(current['source'], flow.text)}"
             )
         else:

@@ -39,11 +39,13 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
     changed = {id_: text for id_, text in news["flows"].items() if before.get(id_) != text}
 
     def faults_of(flow_id: str) -> list[str]:
+        path = _path(news, flow_id)
         faults = FlowSource.faults(changed[flow_id])
         if client and not faults:
             flow = FlowSource.parse(changed[flow_id])
-            faults = flows.judge(client, flow, before.get(flow_id), adopt=news["adopt"])
-        return [f"{_path(news, flow_id)}: {fault}" for fault in faults]
+            text_before = before.get(flow_id)
+            faults = flows.judge(client, flow, text_before, called=path, adopt=news["adopt"])
+        return [f"{path}: {fault}" for fault in faults]
 
     failures = [
         CheckFailure(f'flows["{flow_id}"]', fault)
