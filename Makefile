@@ -5,13 +5,13 @@ PYTHON := .venv/bin/python
 SCRIPTS = .ci/run $(wildcard scripts/*.sh offline/*/*.sh offline/images/*/*.sh offline/plugins/bin/*)
 
 up: venv docker engine ## Bring the stack STACK (dev) up, and set up what it needs
-	. scripts/env.sh genuine && python -m scripts.stack up --stack $(STACK)
+	@. scripts/env.sh genuine && python -m scripts.stack up --stack $(STACK)
 
 down: venv docker engine ## Take the stack STACK away with all its data
-	. scripts/env.sh genuine && python -m scripts.stack down --stack $(STACK)
+	@. scripts/env.sh genuine && python -m scripts.stack down --stack $(STACK)
 
 run-flow: venv engine ## Run the flow FLOW (namespace/id) with INPUTS ("name=value ...") and follow it
-	. scripts/env.sh genuine && python -m scripts.run_flow --stack $(STACK) $(FLOW) $(INPUTS)
+	@. scripts/env.sh genuine && python -m scripts.run_flow --stack $(STACK) $(FLOW) $(INPUTS)
 
 images: venv docker ## Build the images of the offline stack that are missing
 	offline/images/build.sh
