@@ -7,8 +7,7 @@ import io
 import secrets
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import Any
 
 import docker
@@ -17,9 +16,7 @@ from docker.errors import NotFound
 from google.protobuf import empty_pb2
 
 from offline.plugins.docker import PROVIDER, Container, Network, RemoteImage, Volume
-from tests.unit.plugins.driver import Deployed, Driver, OperationError, driver
-
-Deploy = Callable[..., Deployed]
+from tests.unit.plugins.driver import Deploy, Deployed, Driver, OperationError, deploying, driver
 
 SLEEP = {"entrypoints": ["sleep"], "command": ["600"]}
 HEALTHY = {"tests": ["CMD", "true"], "interval": "1s"}
@@ -38,22 +35,9 @@ def name() -> str:
 
 @pytest.fixture
 def deploy(plugin: Driver) -> Iterator[Deploy]:
-    """Create resources and delete them after the test, in the opposite order."""
-    deployed: list[Deployed] = []
-
-    def create(resource: Any, **inputs: Any) -> Deployed:
-        try:
-            deployed.append(plugin.create(resource.token, inputs))
-        except OperationError as error:
-            if error.kept:
-                deployed.append(error.kept)
-            raise
-        return deployed[-1]
-
-    yield create
-    for resource in reversed(deployed):
-        with suppress(OperationError):
-            plugin.delete(resource)
+    """Creates resources that are deleted after the test."""
+    with deploying(plugin) as create:
+        yield create
 
 
 @pytest.fixture

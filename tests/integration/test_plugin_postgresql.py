@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -22,9 +21,7 @@ from offline.plugins.postgresql import (
     Schema,
 )
 from tests.integration.conftest import PostgresServer
-from tests.unit.plugins.driver import Deployed, Driver, OperationError, driver
-
-Deploy = Callable[..., Deployed]
+from tests.unit.plugins.driver import Deploy, Deployed, Driver, OperationError, deploying, driver
 
 PASSWORD = "it's a \\ secret"
 
@@ -49,17 +46,9 @@ def suffix() -> str:
 
 @pytest.fixture
 def deploy(plugin: Driver) -> Iterator[Deploy]:
-    """Create resources and delete them after the test, in the opposite order."""
-    deployed: list[Deployed] = []
-
-    def create(resource: Any, **inputs: Any) -> Deployed:
-        deployed.append(plugin.create(resource.token, inputs))
-        return deployed[-1]
-
-    yield create
-    for resource in reversed(deployed):
-        with suppress(OperationError):
-            plugin.delete(resource)
+    """Creates resources that are deleted after the test."""
+    with deploying(plugin) as create:
+        yield create
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
@@ -208,3 +208,26 @@ def _values(struct: struct_pb2.Struct) -> Values:
 def _deployed(token: str, id_: str, inputs: Values, properties: struct_pb2.Struct) -> Deployed:
     secrets = (name for name, value in MessageToDict(properties).items() if is_rpc_secret(value))
     return Deployed(token, id_, inputs, _values(properties), frozenset(secrets))
+
+
+Deploy = Callable[..., Deployed]
+
+
+@contextmanager
+def deploying(plugin: Driver) -> Iterator[Deploy]:
+    """Create resources, and delete them in the end, in the opposite order."""
+    deployed: list[Deployed] = []
+
+    def create(resource: Any, **inputs: Any) -> Deployed:
+        try:
+            deployed.append(plugin.create(resource.token, inputs))
+        except OperationError as error:
+            if error.kept:
+                deployed.append(error.kept)
+            raise
+        return deployed[-1]
+
+    yield create
+    for resource in reversed(deployed):
+        with suppress(OperationError):
+            plugin.delete(resource)
