@@ -9,7 +9,7 @@ import pulumi_postgresql as postgresql
 
 from infra.secrets import password
 
-WAREHOUSE_SCHEMAS = ("staging", "trips")
+WAREHOUSE_SCHEMAS = ("staging", "trips", "quality", "reports")
 _PUBLIC = "public"
 
 

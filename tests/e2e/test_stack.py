@@ -12,6 +12,7 @@ import httpx
 import psycopg
 import pytest
 
+from infra.databases import WAREHOUSE_SCHEMAS
 from tests.e2e.conftest import Project
 from tests.pgadmin import connect_servers
 
@@ -140,16 +141,16 @@ def test_etl_writes_and_readers_read(
     outputs: dict[str, Any], role_passwords: dict[str, str]
 ) -> None:
     with connect(outputs, "etl", role_passwords["etl"], "ny_taxi") as etl:
-        for schema in ("staging", "trips"):
+        for schema in WAREHOUSE_SCHEMAS:
             etl.execute(f"CREATE TABLE {schema}.probe AS SELECT 1 AS number")
         try:
             for role in ("reader", "pgadmin"):
                 with connect(outputs, role, role_passwords[role], "ny_taxi") as reader:
-                    for schema in ("staging", "trips"):
+                    for schema in WAREHOUSE_SCHEMAS:
                         row = reader.execute(f"SELECT number FROM {schema}.probe").fetchone()
                         assert row == (1,)
         finally:
-            for schema in ("staging", "trips"):
+            for schema in WAREHOUSE_SCHEMAS:
                 etl.execute(f"DROP TABLE {schema}.probe")
 
 

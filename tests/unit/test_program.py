@@ -385,7 +385,7 @@ def test_databases_and_schemas_have_the_owners_they_need(platform: Deployment):
     }
     assert {item.name: item.inputs for item in platform.all(SCHEMA)} == {
         name: {"name": name, "database": "ny_taxi", "owner": "postgres", "dropCascade": True}
-        for name in ("staging", "trips")
+        for name in ("staging", "trips", "quality", "reports")
     }
 
 
@@ -403,17 +403,27 @@ def test_roles_may_do_what_they_need_and_nothing_else(platform: Deployment):
         "etl-connect": ("ny_taxi", "etl", "database", None, ["CONNECT", "TEMPORARY"]),
         "etl-staging": ("ny_taxi", "etl", "schema", "staging", ["CREATE", "USAGE"]),
         "etl-trips": ("ny_taxi", "etl", "schema", "trips", ["CREATE", "USAGE"]),
+        "etl-quality": ("ny_taxi", "etl", "schema", "quality", ["CREATE", "USAGE"]),
+        "etl-reports": ("ny_taxi", "etl", "schema", "reports", ["CREATE", "USAGE"]),
         "reader-connect": ("ny_taxi", "reader", "database", None, ["CONNECT"]),
         "reader-staging-usage": ("ny_taxi", "reader", "schema", "staging", ["USAGE"]),
         "reader-staging-select": ("ny_taxi", "reader", "table", "staging", ["SELECT"]),
         "reader-trips-usage": ("ny_taxi", "reader", "schema", "trips", ["USAGE"]),
         "reader-trips-select": ("ny_taxi", "reader", "table", "trips", ["SELECT"]),
+        "reader-quality-usage": ("ny_taxi", "reader", "schema", "quality", ["USAGE"]),
+        "reader-quality-select": ("ny_taxi", "reader", "table", "quality", ["SELECT"]),
+        "reader-reports-usage": ("ny_taxi", "reader", "schema", "reports", ["USAGE"]),
+        "reader-reports-select": ("ny_taxi", "reader", "table", "reports", ["SELECT"]),
         "pgadmin-connect": ("ny_taxi", "pgadmin", "database", None, ["CONNECT"]),
         "pgadmin-connect-kestra": ("kestra", "pgadmin", "database", None, ["CONNECT"]),
         "pgadmin-staging-usage": ("ny_taxi", "pgadmin", "schema", "staging", ["USAGE"]),
         "pgadmin-staging-select": ("ny_taxi", "pgadmin", "table", "staging", ["SELECT"]),
         "pgadmin-trips-usage": ("ny_taxi", "pgadmin", "schema", "trips", ["USAGE"]),
         "pgadmin-trips-select": ("ny_taxi", "pgadmin", "table", "trips", ["SELECT"]),
+        "pgadmin-quality-usage": ("ny_taxi", "pgadmin", "schema", "quality", ["USAGE"]),
+        "pgadmin-quality-select": ("ny_taxi", "pgadmin", "table", "quality", ["SELECT"]),
+        "pgadmin-reports-usage": ("ny_taxi", "pgadmin", "schema", "reports", ["USAGE"]),
+        "pgadmin-reports-select": ("ny_taxi", "pgadmin", "table", "reports", ["SELECT"]),
         "pgadmin-kestra-usage": ("kestra", "pgadmin", "schema", "public", ["USAGE"]),
         "pgadmin-kestra-select": ("kestra", "pgadmin", "table", "public", ["SELECT"]),
     }
@@ -427,8 +437,12 @@ def test_readers_may_read_the_tables_that_will_come(platform: Deployment):
     ]
     assert sorted(promised) == [
         ("kestra", "pgadmin", "kestra", "public", "table", ["SELECT"]),
+        ("ny_taxi", "pgadmin", "etl", "quality", "table", ["SELECT"]),
+        ("ny_taxi", "pgadmin", "etl", "reports", "table", ["SELECT"]),
         ("ny_taxi", "pgadmin", "etl", "staging", "table", ["SELECT"]),
         ("ny_taxi", "pgadmin", "etl", "trips", "table", ["SELECT"]),
+        ("ny_taxi", "reader", "etl", "quality", "table", ["SELECT"]),
+        ("ny_taxi", "reader", "etl", "reports", "table", ["SELECT"]),
         ("ny_taxi", "reader", "etl", "staging", "table", ["SELECT"]),
         ("ny_taxi", "reader", "etl", "trips", "table", ["SELECT"]),
     ]
