@@ -5,8 +5,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from pulumi.automation import CommandError, InvalidVersionError, LocalWorkspace
+from pulumi.automation import CommandError, InvalidVersionError, LocalWorkspace, StackNotFoundError
 
 PROJECT_FOLDER = Path(__file__).parents[1]
 # What a shell says of a command that ended by Ctrl-C.
@@ -32,6 +33,27 @@ def project_workspace() -> Iterator[LocalWorkspace]:
         sys.exit(f"There is no {error.filename} on PATH; make sets it up: make help")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def stack_outputs(workspace: LocalWorkspace, stack: str, *names: str) -> list[Any]:
+    """Returns outputs of a stack that is up.
+
+    Args:
+        workspace: the project.
+        stack: the stack's name.
+        names: the outputs to return, in this order.
+
+    Raises:
+        CommandError: the Pulumi CLI failed.
+        SystemExit: the stack is not up, which includes that there is none of this name.
+    """
+    try:
+        outputs = workspace.stack_outputs(stack)
+    except StackNotFoundError:
+        outputs = {}
+    if not outputs.keys() >= set(names):
+        sys.exit(f"Stack {stack} is not up: make up STACK={stack}")
+    return [outputs[name].value for name in names]
 
 
 def cli_message(error: CommandError) -> str:

@@ -8,10 +8,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pulumi.automation import StackNotFoundError
-
 from infra.kestra.api import KestraClient, KestraError
-from scripts.pulumi_cli import INTERRUPTED, project_workspace
+from scripts.pulumi_cli import INTERRUPTED, project_workspace, stack_outputs
 
 # https://kestra.io/docs/workflow-components/states
 _SUCCESSFUL = frozenset({"SUCCESS", "WARNING"})
@@ -33,14 +31,8 @@ def main() -> int:
     parser.add_argument("--stack", metavar="STACK", default="dev")
     arguments = parser.parse_args()
     with project_workspace() as workspace:
-        try:
-            outputs = workspace.stack_outputs(arguments.stack)
-        except StackNotFoundError:
-            outputs = {}
-        if "kestraUrl" not in outputs:
-            sys.exit(f"Stack {arguments.stack} is not up: make up STACK={arguments.stack}")
-        url, user, password = (
-            outputs[name].value for name in ("kestraUrl", "kestraUser", "kestraPassword")
+        url, user, password = stack_outputs(
+            workspace, arguments.stack, "kestraUrl", "kestraUser", "kestraPassword"
         )
         try:
             with KestraClient(url, user, password, wait=_WAIT_SECONDS) as client:
