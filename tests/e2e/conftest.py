@@ -13,7 +13,8 @@ from typing import Any
 import docker
 import pytest
 
-from tests.taxi_files import Month, provide_months
+from bench.months import Month
+from tests.taxi_files import provide_months
 
 _PROJECT_FOLDER = Path(__file__).parents[2]
 _STACK = "e2e"
