@@ -7,7 +7,7 @@ import pulumi
 
 from infra.databases import Databases, DatabasesArgs
 from infra.files import FileServer, FileServerArgs
-from infra.kestra import Connection, FlowDirectory, Switches
+from infra.kestra import Connection, Dashboard, FlowDirectory, Switches
 from infra.kestra.server import KestraServer, KestraServerArgs
 from infra.network import Network
 from infra.pgadmin import PgAdmin, PgAdminArgs
@@ -110,14 +110,22 @@ pgadmin = PgAdmin(
     ),
 )
 
+connection = Connection(kestra.url, settings.admin_email, kestra.password)
+# Kestra keeps all of this in PostgreSQL: where that volume goes too there is nothing left of it.
+in_kestra = pulumi.ResourceOptions(depends_on=[kestra.container], deleted_with=postgres.volume)
+
 flows = FlowDirectory(
     "flows",
-    connection=Connection(kestra.url, settings.admin_email, kestra.password),
+    connection=connection,
     path=Path("flows"),
     switches=Switches(triggers_disabled=not settings.schedules_enabled),
-    # Kestra keeps its flows in PostgreSQL: where that volume goes too there is no flow left.
-    opts=pulumi.ResourceOptions(depends_on=[kestra.container], deleted_with=postgres.volume),
+    opts=in_kestra,
 )
+
+dashboards = {
+    path.stem: Dashboard(path.stem, connection=connection, path=path, opts=in_kestra)
+    for path in sorted(Path("dashboards").glob("*.yaml"))
+}
 
 if settings.notice:
     pulumi.export("notice", settings.notice)
@@ -141,6 +149,7 @@ pulumi.export("etlPassword", databases.etl_password)
 pulumi.export("readerUser", settings.reader_role)
 pulumi.export("readerPassword", databases.reader_password)
 pulumi.export("flows", flows.revisions)
+pulumi.export("dashboards", {name: dashboard.registered for name, dashboard in dashboards.items()})
 pulumi.export(
     "images",
     {

@@ -1,10 +1,11 @@
-"""Kestra: its server, and its flows, files and key-values as resources of a stack.
+"""Kestra: its server, and its flows, files, key-values and dashboards as resources of a stack.
 
-from infra.kestra import Connection, Flow, FlowDirectory, KeyValue, NamespaceFile
+from infra.kestra import Connection, Dashboard, Flow, FlowDirectory, KeyValue, NamespaceFile
 """
 
 from infra.kestra.resources import (
     Connection,
+    Dashboard,
     Flow,
     FlowDirectory,
     KestraResourceError,
@@ -15,6 +16,7 @@ from infra.kestra.switches import Switches
 
 __all__ = [
     "Connection",
+    "Dashboard",
     "Flow",
     "FlowDirectory",
     "KestraResourceError",

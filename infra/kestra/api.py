@@ -17,6 +17,8 @@ __all__ = ["KestraClient", "KestraError", "Unavailable"]
 
 # https://kestra.io/docs/migration-guide/0.23.0/tenant-migration-oss
 _FIRST_VERSION_WITH_TENANT = (0, 23)
+# Before, the server made up the ids: https://github.com/kestra-io/blueprints/pull/108
+_FIRST_VERSION_WITH_DASHBOARD_IDS = (1, 0)
 _TENANT = "main"
 _CONNECTIONS = 10
 # The request did not reach the server, or the server did nothing about it.
@@ -81,14 +83,23 @@ class KestraClient:
         self._http.close()
 
     @cached_property
+    def version(self) -> str:
+        """What the server says of its version, such as 1.3.34."""
+        configs = _json(self._request("GET", "/api/v1/configs"), dict)
+        return str(configs.get("version", ""))
+
+    @cached_property
+    def _release(self) -> tuple[int, int]:
+        """Returns the first two numbers of the version."""
+        numbers = re.match(r"(\d+)\.(\d+)", self.version)
+        if not numbers:
+            raise KestraError(f'{self._url} says "{self.version}" of its version: is it Kestra?')
+        return int(numbers[1]), int(numbers[2])
+
+    @property
     def _root(self) -> str:
         """Returns the path under which the API lies, which has a tenant since 0.23."""
-        configs = _json(self._request("GET", "/api/v1/configs"), dict)
-        version = str(configs.get("version", ""))
-        numbers = re.match(r"(\d+)\.(\d+)", version)
-        if not numbers:
-            raise KestraError(f'{self._url} says "{version}" of its version: is it Kestra?')
-        has_tenant = (int(numbers[1]), int(numbers[2])) >= _FIRST_VERSION_WITH_TENANT
+        has_tenant = self._release >= _FIRST_VERSION_WITH_TENANT
         return f"/api/v1/{_TENANT}" if has_tenant else "/api/v1"
 
     def connect(self) -> None:
@@ -127,19 +138,12 @@ class KestraClient:
         Raises:
             KestraError: the server refused it, with its reason.
         """
-        attempts = 0
-        is_uncertain = False
-        while True:
-            attempts += 1
-            try:
-                return _json(self._send_source("POST", f"{self._root}/flows", source), dict)
-            except KestraError as error:
-                is_uncertain = is_uncertain or error.is_uncertain
-                found = self.get_flow(namespace, flow_id) if is_uncertain else None
-                if found and is_same_text(found["source"], source):
-                    return found
-                if not error.is_uncertain or attempts == _ATTEMPTS:
-                    raise
+
+        def find() -> dict[str, Any] | None:
+            found = self.get_flow(namespace, flow_id)
+            return found if found and is_same_text(found["source"], source) else None
+
+        return self._create("flows", source, find)
 
     def update_flow(self, namespace: str, flow_id: str, source: str) -> dict[str, Any]:
         """Replaces a flow and returns it; an unchanged text keeps the revision."""
@@ -212,6 +216,52 @@ class KestraClient:
         """Deletes a key; one that is gone already is no error."""
         self._request("DELETE", self._key(namespace, key), accept=(404,))
 
+    # Dashboards
+
+    @cached_property
+    def has_dashboards(self) -> bool:
+        """Whether the server keeps dashboards, under the ids that their texts name."""
+        if self._release < _FIRST_VERSION_WITH_DASHBOARD_IDS:
+            return False
+        path = f"{self._root}/dashboards"
+        return self._request("GET", path, params={"size": 1}, accept=(404, 501)).is_success
+
+    def get_dashboard(self, dashboard_id: str) -> str | None:
+        """Returns the YAML text of a dashboard, or None where there is none."""
+        response = self._request("GET", self._dashboard(dashboard_id), accept=(404,))
+        return None if response.status_code == 404 else str(_json(response, dict)["sourceCode"])
+
+    def create_dashboard(self, dashboard_id: str, source: str) -> None:
+        """Creates the dashboard that a YAML text describes; a lost answer is no failure.
+
+        Args:
+            dashboard_id: the id that the text names.
+            source: the text.
+
+        Raises:
+            KestraError: the server refused it, with its reason.
+        """
+
+        def find() -> dict[str, Any] | None:
+            found = self.get_dashboard(dashboard_id)
+            return {"sourceCode": found} if found == source else None
+
+        self._create("dashboards", source, find)
+
+    def update_dashboard(self, dashboard_id: str, source: str) -> None:
+        """Replaces a dashboard."""
+        self._send_source("PUT", self._dashboard(dashboard_id), source)
+
+    def delete_dashboard(self, dashboard_id: str) -> None:
+        """Deletes a dashboard; one that is gone already is no error."""
+        # Kestra calls that a conflict.
+        self._request("DELETE", self._dashboard(dashboard_id), accept=(404, 409))
+
+    def validate_dashboard(self, source: str) -> dict[str, Any]:
+        """Returns the server's opinion of a YAML text, in the form of `validate_flow`."""
+        path = f"{self._root}/dashboards/validate"
+        return _json(self._send_source("POST", path, source, repeatable=True), dict)
+
     # Executions
 
     def create_execution(
@@ -243,6 +293,32 @@ class KestraClient:
 
     def _key(self, namespace: str, key: str) -> str:
         return f"{self._root}/namespaces/{namespace}/kv/{key}"
+
+    def _dashboard(self, dashboard_id: str) -> str:
+        return f"{self._root}/dashboards/{quote(dashboard_id, safe='')}"
+
+    def _create(
+        self, kind: str, source: str, find: Callable[[], dict[str, Any] | None]
+    ) -> dict[str, Any]:
+        """Creates what a YAML text describes and returns it.
+
+        Args:
+            kind: the last part of the path, such as flows.
+            source: the text.
+            find: returns what is on the server with this text; asked where an answer is lost.
+        """
+        attempts = 0
+        is_uncertain = False
+        while True:
+            attempts += 1
+            try:
+                return _json(self._send_source("POST", f"{self._root}/{kind}", source), dict)
+            except KestraError as error:
+                is_uncertain = is_uncertain or error.is_uncertain
+                if is_uncertain and (found := find()):
+                    return found
+                if not error.is_uncertain or attempts == _ATTEMPTS:
+                    raise
 
     def _send_source(
         self, method: str, path: str, source: str, *, repeatable: bool = False

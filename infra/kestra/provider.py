@@ -1,4 +1,4 @@
-"""The dynamic providers of flows, files and key-values.
+"""The dynamic providers of flows, files, key-values and dashboards.
 
 Pulumi keeps a reference to these classes in the state of every resource: they must stay in this
 module. They hold nothing and import their code when called, so that an old stack can be destroyed
@@ -71,3 +71,9 @@ class KeyValueProvider(_Provider):
     """The provider of key-values."""
 
     lifecycle = "key_value"
+
+
+class DashboardProvider(_Provider):
+    """The provider of dashboards."""
+
+    lifecycle = "dashboard"

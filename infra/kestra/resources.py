@@ -1,4 +1,4 @@
-"""Flows, namespace files and key-values as resources of the stack."""
+"""Flows, namespace files, key-values and dashboards as resources of the stack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from pulumi.dynamic import Resource
 from infra.kestra.content import encode
 from infra.kestra.folder import FolderError, Namespace, raise_faults, read_folder
 from infra.kestra.provider import (
+    DashboardProvider,
     FlowProvider,
     KeyValueProvider,
     NamespaceFileProvider,
@@ -176,6 +177,55 @@ class KeyValue(Resource, module="kestra", name="KeyValue"):
             "adopt": adopt,
         }
         super().__init__(KeyValueProvider(), name, props, opts)
+
+
+class Dashboard(Resource, module="kestra", name="Dashboard"):
+    """A dashboard on a Kestra server, for those that have them: open source ones from 1.0 on.
+
+    Its id is the one that the YAML names; another id is another dashboard. A server without
+    dashboards is no error: a warning says so, and an `up` with one that has them registers it.
+
+    Attributes:
+        registered: whether the server has the dashboard.
+    """
+
+    registered: pulumi.Output[bool]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: Connection,
+        path: Path,
+        adopt: bool = False,
+        overwrite: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declares the dashboard.
+
+        Args:
+            name: the logical name.
+            connection: how the server is reached.
+            path: the file with the YAML text.
+            adopt: whether a dashboard with that id that is on the server already is taken over.
+            overwrite: whether an edit made elsewhere is replaced unseen.
+            opts: the resource options.
+        """
+        try:
+            # Line ends stay as they are.
+            source = path.read_bytes().decode()
+        except (OSError, ValueError) as error:
+            raise KestraResourceError(f"{path}: {error}") from error
+        props = {
+            **connection.properties(),
+            "source": source,
+            # For messages.
+            "path": str(path),
+            "adopt": adopt,
+            "overwrite": overwrite,
+            "registered": None,
+        }
+        super().__init__(DashboardProvider(), name, props, opts)
 
 
 class _Namespace(Resource, module="kestra", name="Namespace"):

@@ -1,4 +1,4 @@
-"""The YAML of flows: what it is called, and what is wrong with it, without a server.
+"""The YAML of flows and dashboards: what it is called, and what is wrong with it, without a server.
 
 The rules are those of Kestra's own validation, from 0.20 to 2.0; what only some versions refuse
 is left to the server.
@@ -18,6 +18,7 @@ LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _TASK_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+_FLOW_PARTS = "id, namespace and tasks"
 _ID_LENGTH = 100
 _NAMESPACE_LENGTH = 150
 # https://kestra.io/docs/migration-guide/1.0.0/reserved-flow-ids
@@ -76,6 +77,7 @@ _TASK_LISTS = ("tasks", "then", "else", "errors", "finally", "defaults")
 _NAME = r"(id|namespace):[ \t]+([A-Za-z0-9][\w.-]*)(?:[ \t]+#[\t -~]*)?[ \t]*"
 _HEAD = re.compile(rf"(?:(?:#[\t -~]*)?\n)*{_NAME}\n{_NAME}(?:\n+(?=\S)|\s*\Z)", re.ASCII)
 _REVISION = re.compile(r"^revision: \d+\n?", re.MULTILINE)
+_DASHBOARD_ID = re.compile(r"^id:", re.MULTILINE)
 
 
 def is_same_text(stored: str, text: str) -> bool:
@@ -121,7 +123,7 @@ class FlowSource:
         found = _HEAD.match(text)
         head = {found[1]: found[2], found[3]: found[4]} if found else {}
         if len(head) != 2:
-            head = _mapping(text)
+            head = _mapping(text, _FLOW_PARTS)
         if faults := list(_name_faults(head)):
             raise ValueError("; ".join(faults))
         return cls(head["namespace"], head["id"], text)
@@ -130,7 +132,7 @@ class FlowSource:
     def faults(text: str) -> list[str]:
         """Returns what is wrong with a YAML text, as far as that shows without a server."""
         try:
-            document = _mapping(text)
+            document = _mapping(text, _FLOW_PARTS)
             return [*_name_faults(document), *_content_faults(document)]
         except ValueError as error:
             return [str(error)]
@@ -138,13 +140,30 @@ class FlowSource:
             return ["is nested too deeply, or holds itself"]
 
 
-def _mapping(text: str) -> dict[str, Any]:
+def dashboard_id(text: str) -> str:
+    """Returns the id that the YAML text of a dashboard names.
+
+    Raises:
+        ValueError: the text is not YAML, no mapping, or lacks a proper id or title.
+    """
+    document = _mapping(text, "id, title and charts")
+    for key in ("id", "title"):
+        value = document.get(key)
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f'has no "{key}: <name>" at its top level')
+    if not _DASHBOARD_ID.search(text):
+        # Kestra would put a line of its own in front whenever it shows the text.
+        raise ValueError('has its id in no line that starts with "id:"')
+    return str(document["id"])
+
+
+def _mapping(text: str, parts: str) -> dict[str, Any]:
     try:
         document = yaml.load(text, Loader=_UniqueKeyLoader)
     except yaml.YAMLError as error:
         raise ValueError(yaml_fault(error)) from error
     if not isinstance(document, dict):
-        raise ValueError("is no YAML mapping with id, namespace and tasks")
+        raise ValueError(f"is no YAML mapping with {parts}")
     return document
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from unittest import mock
 
 import httpx
+import yaml
 
 from infra.kestra.api import KestraClient
 from infra.kestra.lifecycle import connection
@@ -28,18 +29,20 @@ _NAMES = re.compile(r"^id: (\S+)$.*^namespace: (\S+)$", re.MULTILINE | re.DOTALL
 
 
 class FakeKestra:
-    """Keeps flows with their revisions, files and key-values, and counts what it is asked.
+    """Keeps flows with their revisions, files, key-values and dashboards, and counts requests.
 
     Attributes:
         flows: each flow by namespace and id, such as demo/hello.
         files: each content by namespace and path.
         key_values: each `type` and `value` by namespace and key.
+        dashboards: each YAML text by id; None where the server has no dashboards.
         opinion: what a validation says beside the constraints.
         refused: the constraints of texts that hold a word.
         asked: how often each method and path was asked.
         is_lost: whether no request arrives.
         failing: the start of the requests that end with an error of the server.
         lost_after: the number of flows after which no request arrives.
+        version: what it says of its version.
     """
 
     def __init__(self) -> None:
@@ -47,6 +50,8 @@ class FakeKestra:
         self.files: dict[str, bytes] = {}
         self.key_values: dict[str, Props] = {}
         self.ttls: dict[str, str | None] = {}
+        self.dashboards: dict[str, str] | None = {}
+        self.version = "1.3.34"
         self.opinion: Props = {}
         self.refused: dict[str, str] = {}
         self.asked: Counter[str] = Counter()
@@ -59,7 +64,7 @@ class FakeKestra:
     @property
     def writes(self) -> list[str]:
         """What was asked that changes something, in the order of its first time."""
-        harmless = ("GET ", f"POST {_ROOT}/flows/validate")
+        harmless = ("GET ", f"POST {_ROOT}/flows/validate", f"POST {_ROOT}/dashboards/validate")
         return [line for line in self.asked if not line.startswith(harmless)]
 
     def store(self, key: str, source: str) -> Props:
@@ -89,11 +94,13 @@ class FakeKestra:
         if self.failing and f"{request.method} {path}".startswith(self.failing):
             return httpx.Response(500, json={"message": "disk full"})
         if path == "/api/v1/configs":
-            return httpx.Response(200, json={"version": "1.3.34"})
-        assert path.startswith(_ROOT), path
-        kind, *rest = path.removeprefix(f"{_ROOT}/").split("/")
+            return httpx.Response(200, json={"version": self.version})
+        assert path.startswith("/api/v1/"), path
+        kind, *rest = path.removeprefix("/api/v1/").removeprefix("main/").split("/")
         if kind == "flows":
             return self._flow(request, rest)
+        if kind == "dashboards":
+            return self._dashboard(request, "/".join(rest))
         namespace, store, *names = rest
         answer = self._file if store == "files" else self._key_value
         return answer(request, f"{namespace}/{request.url.params.get('path') or '/'.join(names)}")
@@ -163,6 +170,31 @@ class FakeKestra:
         if key not in self.key_values:
             return httpx.Response(404, json={"message": "No value found"})
         return httpx.Response(200, json=self.key_values[key])
+
+    def _dashboard(self, request: httpx.Request, key: str) -> httpx.Response:
+        text = request.content.decode()
+        reasons = [reason for word, reason in self.refused.items() if word in text]
+        if self.dashboards is None:
+            return httpx.Response(501, json={"message": "Not Implemented"})
+        if key == "validate":
+            return httpx.Response(200, json={"constraints": "\n".join(reasons) or None})
+        if request.method == "GET" and not key:
+            return httpx.Response(200, json={"results": [], "total": 0})
+        if request.method == "POST":
+            key = yaml.safe_load(text)["id"]
+            if key in self.dashboards:
+                reasons.append("dashboard.id: Dashboard id already exists")
+        elif key not in self.dashboards:
+            status = 409 if request.method == "DELETE" else 404
+            return httpx.Response(status, json={"message": f"Dashboard {key} doesn't exists"})
+        if request.method == "DELETE":
+            del self.dashboards[key]
+            return httpx.Response(204)
+        if reasons:
+            return httpx.Response(422, json={"message": f"Invalid entity: {reasons[0]}"})
+        if request.method != "GET":
+            self.dashboards[key] = text
+        return httpx.Response(200, json={"id": key, "sourceCode": self.dashboards[key]})
 
 
 def _meaning(form: str) -> Props:

@@ -34,6 +34,7 @@ FLOW = "pulumi-python:dynamic/kestra:Flow"
 FLOW_NAMESPACE = "pulumi-python:dynamic/kestra:Namespace"
 NAMESPACE_FILE = "pulumi-python:dynamic/kestra:NamespaceFile"
 KEY_VALUE = "pulumi-python:dynamic/kestra:KeyValue"
+DASHBOARD = "pulumi-python:dynamic/kestra:Dashboard"
 FLOW_DIRECTORY = "kestra:index:FlowDirectory"
 
 
@@ -90,6 +91,7 @@ class _Mocks(mocks.Mocks):
             PASSWORD: {"result": f"generated-{args.name}-1A"},
             IMAGE: {"imageId": f"sha256:{args.name}"},
             FLOW: {"revision": 1},
+            DASHBOARD: {"registered": True},
             FLOW_NAMESPACE: {
                 "written": {flow_id: {"revision": 1} for flow_id in args.inputs.get("flows", ())},
                 "failures": self.failures,

@@ -299,6 +299,42 @@ def test_a_flow_is_sent_three_times_at_most():
     assert server.lines == [CREATE, LOOK] * 3
 
 
+def test_a_dashboard_whose_answer_is_lost_is_looked_for_before_it_is_sent_again():
+    held = json({"sourceCode": "id: a b\n"})
+    server = Server(httpx.ReadError("reset"), MISSING, httpx.ReadError("reset"), held)
+    server.client.create_dashboard("a b", "id: a b\n")
+    look = "GET /api/v1/main/dashboards/a%20b"
+    assert server.lines == ["POST /api/v1/main/dashboards", look] * 2
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "expected", "requests"),
+    [
+        ("0.20.7", 200, False, 0),
+        ("0.24.9", 200, False, 0),
+        ("1.0.0", 200, True, 1),
+        ("2.0.0-SNAPSHOT", 200, True, 1),
+        ("1.3.34", 404, False, 1),
+        ("1.3.34", 501, False, 1),
+    ],
+)
+def test_whether_a_server_has_dashboards_is_asked_once(
+    version: str, status: int, expected: bool, requests: int
+):
+    server = Server(json({}, status), configs=json({"version": version}))
+    client = server.client
+    assert client.has_dashboards is expected
+    assert client.has_dashboards is expected
+    assert server.lines == ["GET /api/v1/main/dashboards?size=1"] * requests
+
+
+@pytest.mark.parametrize("status", [204, 404, 409])
+def test_delete_dashboard_is_content_with_one_that_is_gone(status: int):
+    server = Server(json({"message": "Dashboard loads doesn't exists"}, status))
+    server.client.delete_dashboard("loads")
+    assert server.lines == ["DELETE /api/v1/main/dashboards/loads"]
+
+
 def test_a_server_that_is_busy_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch):
     pauses: list[float] = []
     monkeypatch.setattr("tenacity.nap.time.sleep", pauses.append)

@@ -16,6 +16,7 @@ from infra.kestra.api import KestraError
 from infra.kestra.lifecycle import connection, flow
 from infra.kestra.lifecycle.flows import digest
 from infra.kestra.provider import (
+    DashboardProvider,
     FlowProvider,
     KeyValueProvider,
     NamespaceFileProvider,
@@ -350,7 +351,8 @@ def test_the_provider_does_the_whole_life_of_a_flow(kestra: FakeKestra):
 
 
 @pytest.mark.parametrize(
-    "provider", [FlowProvider, NamespaceProvider, NamespaceFileProvider, KeyValueProvider]
+    "provider",
+    [FlowProvider, NamespaceProvider, NamespaceFileProvider, KeyValueProvider, DashboardProvider],
 )
 def test_a_provider_stays_small_in_the_state_and_is_found_by_its_name(provider: Any):
     pickled = base64.b64decode(serialize_provider(provider()))

@@ -15,6 +15,7 @@ from infra.kestra.folder import read_folder
 from infra.settings import SettingsError
 from tests.unit.harness import (
     CONTAINER,
+    DASHBOARD,
     DATABASE,
     DEFAULT_PRIVILEGES,
     FLOW_DIRECTORY,
@@ -56,11 +57,11 @@ def kestra_configuration(deployment: Deployment) -> dict[str, Any]:
 # Names and places
 
 
-def test_every_resource_belongs_to_a_component_and_every_component_to_the_stack(
+def test_every_resource_but_dashboards_belongs_to_a_component_and_components_to_the_stack(
     platform: Deployment,
 ):
     for resource in platform.resources:
-        on_top = resource.type.startswith(("podium:", "kestra:"))
+        on_top = resource.type.startswith(("podium:", "kestra:", DASHBOARD))
         expected = (f"{STACK}::podium-test",) if on_top else ("podium:infra:", FLOW_DIRECTORY)
         assert resource.parent.startswith(expected), resource.key
 
@@ -344,7 +345,7 @@ def test_the_data_volumes_are_protected_when_asked(protect: bool):
 
 def test_what_lives_in_postgresql_goes_with_its_volume(platform: Deployment):
     for item in platform.resources:
-        lives_there = item.type in (*IN_POSTGRESQL, FLOW_DIRECTORY, FLOW_NAMESPACE)
+        lives_there = item.type in (*IN_POSTGRESQL, FLOW_DIRECTORY, FLOW_NAMESPACE, DASHBOARD)
         assert item.deleted_with == (DATA_VOLUME if lives_there else ""), item.key
 
 
@@ -493,6 +494,16 @@ def test_the_flow_files_of_a_namespace_are_one_resource(platform: Deployment):
         assert item.inputs["password"] == platform.outputs["kestraPassword"]
 
 
+def test_each_dashboard_file_is_one_resource(platform: Deployment):
+    folder = PROJECT_FOLDER / "dashboards"
+    assert {item.inputs["path"]: item.inputs["source"] for item in platform.all(DASHBOARD)} == {
+        str(path.relative_to(PROJECT_FOLDER)): path.read_text() for path in folder.iterdir()
+    }
+    for item in platform.all(DASHBOARD):
+        assert f"{CONTAINER}::kestra" in item.depends_on
+        assert item.plain["password"] == "[secret]"
+
+
 SCHEDULED = """\
 id: nightly
 namespace: demo
@@ -541,6 +552,7 @@ def test_the_outputs_say_where_everything_is(platform: Deployment):
         "readerUser": "reader",
         "readerPassword": "[secret]",
         "flows": {"zoomcamp/taxi_load": 1},
+        "dashboards": {"taxi_loads": True},
         "images": {
             "postgres": "postgres:17",
             "kestra": "kestra/kestra:v1.3.34",

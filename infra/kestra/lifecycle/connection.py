@@ -28,12 +28,16 @@ def connect(props: dict[str, Any]) -> KestraClient:
 
 
 def connect_in_preview(news: dict[str, Any]) -> KestraClient | None:
-    """Returns a client where a preview knows all inputs and the server answers, None otherwise.
+    """Returns a client where this is a preview and the server answers, None otherwise.
 
     The marker of a preview leaves the inputs here, before Pulumi compares and keeps them.
     """
-    is_preview = news.pop("isPreview", False)
-    if not is_preview or any(isinstance(value, Unknown) for value in news.values()):
+    return answering_client(news) if news.pop("isPreview", False) else None
+
+
+def answering_client(news: dict[str, Any]) -> KestraClient | None:
+    """Returns a client where all inputs are known and the server answers, None otherwise."""
+    if any(isinstance(value, Unknown) for value in news.values()):
         return None
     try:
         return _answering_client(news["url"], news["username"], news["password"])
