@@ -133,6 +133,7 @@ class RunContext:
         self._task_run = task_run
         self._parents = parents or []
         self._min_level = LEVELS[min_level or "TRACE"]
+        self._added: Mapping[str, Any] = {}
         self.cancellation = Cancellation()
         self.used_secrets: set[str] = set()
         self.storage = services.storage
@@ -155,6 +156,15 @@ class RunContext:
         if isinstance(value, Mapping):
             return {self.text(key): self.render(each) for key, each in value.items()}
         return value
+
+    @contextmanager
+    def adding(self, variables: Mapping[str, Any]) -> Iterator[None]:
+        """Have expressions know more variables while the block runs."""
+        self._added = variables
+        try:
+            yield
+        finally:
+            self._added = {}
 
     def text(self, value: Any) -> str:
         """Render to text."""
@@ -197,6 +207,7 @@ class RunContext:
             },
             **execution.get("variables", {}),
             **self._functions(),
+            **self._added,
         }
         if tenant := self._services.config.release.tenant:
             variables["flow"]["tenantId"] = tenant
@@ -349,6 +360,14 @@ class RunContext:
         handle, name = tempfile.mkstemp(prefix=stem, suffix=suffix, dir=folder)
         with open(handle, "wb"):
             return Path(name)
+
+    @contextmanager
+    def working_dir(self) -> Iterator[Path]:
+        """A folder for the task to work in; it is gone after the block."""
+        folder = self._services.config.scratch
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            yield Path(name)
 
     def put_file(self, file: Path, name: str | None = None) -> str:
         """Move a finished file into the storage of the task run.

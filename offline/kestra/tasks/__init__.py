@@ -7,12 +7,12 @@ from functools import cache
 
 from offline.kestra.config import Release
 from offline.kestra.schema import Class, Json, task_class
-from offline.kestra.tasks import compress, core, flow, http, jdbc_postgresql, serdes
+from offline.kestra.tasks import compress, core, flow, http, jdbc_duckdb, jdbc_postgresql, serdes
 from offline.kestra.tasks.base import Flowable, Runnable, TaskType
 
 TYPES: Mapping[str, type[Runnable] | type[Flowable]] = {
     name: task
-    for module in (core, flow, http, compress, jdbc_postgresql, serdes)
+    for module in (core, flow, http, compress, jdbc_duckdb, jdbc_postgresql, serdes)
     for task in module.TASKS
     for name in (task.type, *task.aliases)
 }

@@ -7,29 +7,25 @@ github.com/kestra-io/plugin-jdbc, for Kestra 1.3.
 from __future__ import annotations
 
 import base64
-import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import date, datetime, time
-from decimal import Decimal
+from datetime import datetime, time
 from functools import partial
 from typing import Any
-from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import psycopg
-from amazon.ion import simpleion
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 
-from offline.kestra import jdbc
+from offline.kestra.jdbc import conninfo
 from offline.kestra.schema import Json, Property
+from offline.kestra.tasks import jdbc
 from offline.kestra.tasks.base import Runnable, TaskError
 
-_FETCH_TYPES = ("FETCH", "FETCH_ONE", "STORE", "NONE")
 _CHUNK = 1 << 20
 _CONNECTION = {
     "url": Property(required=True),
@@ -73,29 +69,6 @@ def _cancel(connection: psycopg.Connection[Any]) -> None:
         connection.cancel_safe(timeout=5)
 
 
-def split_statements(script: str) -> list[str]:
-    """The statements of a script: cut at semicolons outside of quotes and comments."""
-    statements, start = [], 0
-    for token in _TOKENS.finditer(script):
-        if token[0] == ";":
-            statements.append(script[start : token.start()])
-            start = token.end()
-    statements.append(script[start:])
-    return [statement.strip() for statement in statements if statement.strip()]
-
-
-_TOKENS = re.compile(
-    r"""
-    --[^\n]* | /\*.*?\*/                     # comments
-    | \b[eE]'(?:[^'\\]|\\.|'')*'             # text with backslashes
-    | '(?:[^']|'')*' | "(?:[^"]|"")*"        # text and names
-    | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$        # dollar quotes
-    | ;
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-
-
 class _Interval(Loader):
     """Intervals as the plugin shows them: `P1Y2M3DT4H5M6S`."""
 
@@ -114,16 +87,6 @@ class _Interval(Loader):
         )
 
 
-def _special(value: float) -> str:
-    """NaN and the infinities as JSON has them from Jackson."""
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def _fraction(text: str) -> str:
-    """ISO time as Java prints it: no trailing zeros in the fraction."""
-    return re.sub(r"(\.\d*?)0+(?=$|[+Z-])", lambda found: found[1].rstrip("."), text)
-
-
 def cell(value: Any, column: psycopg.Column, zone: ZoneInfo) -> Any:
     """A value of the database as the plugin puts it into outputs.
 
@@ -136,35 +99,24 @@ def cell(value: Any, column: psycopg.Column, zone: ZoneInfo) -> Any:
         TaskError: the plugin does not support the type.
     """
     match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else _special(value)
-        case Decimal() if not value.is_finite():
-            return _special(float(value))
-        case Decimal():
-            exact = value.as_tuple().exponent == 0
-            return int(value) if exact else float(value)
         case datetime():
-            at = value.astimezone(zone) if value.tzinfo else value
-            return _fraction(at.isoformat()).replace("+00:00", "Z")
-        case date():
-            return value.isoformat()
+            return jdbc.moment(value.astimezone(zone) if value.tzinfo else value)
         case time():
-            return _fraction(value.replace(tzinfo=None).isoformat())
-        case UUID():
-            return str(value)
+            return jdbc.moment(value.replace(tzinfo=None))
         case bytes():
             return base64.b64encode(value).decode()
         case list():
             return [cell(each, column, zone) for each in value]
         case dict():
             return value
-    name = column.type_display
-    raise TaskError(f"PGobject of type [{name}] is not supported")
+    try:
+        return jdbc.scalar(value)
+    except TypeError as error:
+        name = column.type_display
+        raise TaskError(f"PGobject of type [{name}] is not supported") from error
 
 
-class _Jdbc(Runnable):
+class _Connected(Runnable):
     @contextmanager
     def _connection(self, *, autocommit: bool) -> Iterator[psycopg.Connection[Any]]:
         """A connection that a cancellation breaks.
@@ -176,17 +128,17 @@ class _Jdbc(Runnable):
         if not url.strip():
             raise TaskError("Rendered value of `url` is blank.")
         try:
-            conninfo = jdbc.conninfo(url, self.text("username"), self.text("password"))
+            target = conninfo(url, self.text("username"), self.text("password"))
         except ValueError as error:
             raise TaskError(str(error)) from error
         mode = self.choice("sslMode", self.properties["sslMode"].values)
         if mode:
-            conninfo = make_conninfo(conninfo, sslmode=mode.lower().replace("_", "-"))
+            target = make_conninfo(target, sslmode=mode.lower().replace("_", "-"))
         elif self.flag("ssl"):
-            conninfo = make_conninfo(conninfo, sslmode="verify-full")
+            target = make_conninfo(target, sslmode="verify-full")
         try:
             with psycopg.connect(
-                conninfo, autocommit=autocommit, row_factory=tuple_row
+                target, autocommit=autocommit, row_factory=tuple_row
             ) as connection:
                 connection.adapters.register_loader("interval", _Interval)
                 with self.context.cancellation.breaking(partial(_cancel, connection)):
@@ -196,51 +148,25 @@ class _Jdbc(Runnable):
             raise DatabaseError(_wording(error)) from error
 
 
-class _Query(_Jdbc):
+class _Statements(_Connected, jdbc.Statements):
     unsupported = _CERTIFICATES | {"outputFiles"}
-    properties = {
-        **_CONNECTION,
-        "timeZoneId": Property(),
-        "connectionPooling": Property("flag", default=True),
-        "connectionPoolSize": Property("whole", default=10),
-        "sql": Property(required=True),
-        "afterSQL": Property(),
-        "store": Property("flag", default=False),
-        "fetchOne": Property("flag", default=False),
-        "fetch": Property("flag", default=False),
-        "fetchType": Property("enum", values=_FETCH_TYPES, default="NONE"),
-        "fetchSize": Property("whole", default=10_000),
-        "parameters": Property("any"),
-        "outputFiles": Property("any"),
-    }
 
-    def _fetch_type(self) -> str:
-        for name, kind in (("fetch", "FETCH"), ("fetchOne", "FETCH_ONE"), ("store", "STORE")):
-            if self.flag(name):
-                return kind
-        return self.choice("fetchType", _FETCH_TYPES) or "NONE"
+    @contextmanager
+    def session(self, *, autocommit: bool) -> Iterator[jdbc.Execute]:
+        with self._connection(autocommit=autocommit) as connection:
+            yield lambda statement: self._execute(connection.cursor(), statement)
 
-    def _zone(self) -> ZoneInfo:
-        name = self.text("timeZoneId") or "UTC"
-        try:
-            return ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise TaskError(f"Unknown time-zone ID: {name}") from error
-
-    def _execute(self, cursor: psycopg.Cursor[Any], statement: str) -> None:
+    def _execute(self, cursor: psycopg.Cursor[Any], statement: str) -> Iterator[Json] | None:
         self.context.log("DEBUG", f"Starting query: {statement}")
-        given = self.rendered("parameters") or {}
         # The SQL is the flow author's own: it is meant to be run as it is.
-        if not given:
+        if given := self.rendered("parameters"):
+            cursor.execute(*jdbc.bound(statement.replace("%", "%%"), given, "%s"))
+        else:
             cursor.execute(statement)
-            return
-        # As in the plugin, every `:word` is a parameter, and one that is not given is NULL.
-        names = re.findall(r":(\w+)", statement)
-        bound = re.sub(r":(\w+)", r"%(\1)s", statement.replace("%", "%%"))
-        cursor.execute(bound, {name: given.get(name) for name in names})
+        return self._rows(cursor, cursor.description) if cursor.description else None
 
-    def _rows(self, cursor: psycopg.Cursor[Any]) -> Iterator[Json]:
-        zone, columns = self._zone(), cursor.description or []
+    def _rows(self, cursor: psycopg.Cursor[Any], columns: list[psycopg.Column]) -> Iterator[Json]:
+        zone = self.zone()
         for row in cursor:
             self.context.cancellation.check()
             yield {
@@ -248,84 +174,22 @@ class _Query(_Jdbc):
                 for column, value in zip(columns, row, strict=True)
             }
 
-    def _result(self, cursor: psycopg.Cursor[Any], kind: str) -> tuple[Json, int]:
-        """The outputs for the result set that the cursor is at, and the rows in it."""
-        rows = self._rows(cursor)
-        if kind == "FETCH":
-            fetched = list(rows)
-            return {"rows": fetched, "size": len(fetched)}, len(fetched)
-        if kind == "FETCH_ONE":
-            first = next(rows, None)
-            return {"row": first, "size": 1}, int(first is not None)
-        if kind == "STORE":
-            file = self.context.working_file(".ion")
-            size = 0
-            with file.open("w", encoding="utf-8") as sink:
-                for row in rows:
-                    text = simpleion.dumps(row, binary=False, omit_version_marker=True)
-                    sink.write(f"{text}\n")
-                    size += 1
-            return {"uri": self.context.put_file(file), "size": size}, size
-        return {}, 0
 
-
-class Query(_Query):
+class Query(_Statements, jdbc.Query):
     """One statement."""
 
     type = "io.kestra.plugin.jdbc.postgresql.Query"
-
-    def run(self) -> Json:
-        statement, after = self.text("sql") or "", self.text("afterSQL")
-        if len(split_statements(statement)) > 1:
-            raise TaskError(
-                "Query task support only a single SQL statement. "
-                "Use the Queries task to run multiple statements."
-            )
-        if after is not None and len(split_statements(after)) > 1:
-            raise TaskError(
-                "Query task afterSQL supports only a single SQL statement. "
-                "Use the Queries task to run multiple statements."
-            )
-        kind = self._fetch_type()
-        outputs: Json = {}
-        # With `afterSQL` both statements are one transaction; without it, the one stands alone.
-        with (
-            self._connection(autocommit=after is None) as connection,
-            connection.cursor() as cursor,
-        ):
-            self._execute(cursor, statement)
-            if cursor.description:
-                outputs, size = self._result(cursor, kind)
-                if kind == "FETCH_ONE":
-                    outputs["size"] = size
-            if after is not None:
-                self._execute(cursor, after)
-        return outputs
+    properties = {**jdbc.Query.properties, **_CONNECTION}
 
 
-class Queries(_Query):
+class Queries(_Statements, jdbc.Queries):
     """Several statements, in one transaction unless `transaction` is false."""
 
     type = "io.kestra.plugin.jdbc.postgresql.Queries"
-    properties = {**_Query.properties, "transaction": Property("flag", default=True)}
-
-    def run(self) -> Json:
-        kind = self._fetch_type()
-        outputs: list[Json] = []
-        with self._connection(autocommit=not self.flag("transaction")) as connection:
-            for statement in split_statements(self.text("sql") or ""):
-                with connection.cursor() as cursor:
-                    self._execute(cursor, statement)
-                    if cursor.description:
-                        if kind == "NONE":
-                            self.context.log(
-                                "INFO", "fetchType is set to NONE, no output will be returned"
-                            )
-                        outputs.append(self._result(cursor, kind)[0])
-        return {"outputs": outputs}
+    properties = {**jdbc.Queries.properties, **_CONNECTION}
 
 
-class _Copy(_Jdbc):
+class _Copy(_Connected):
     unsupported = _CERTIFICATES | {"socketTimeout", "oids"}
     properties = {
         **_CONNECTION,

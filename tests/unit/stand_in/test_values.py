@@ -16,7 +16,8 @@ from offline.kestra.context import mask
 from offline.kestra.errors import ConstraintViolations, IllegalArgument
 from offline.kestra.scheduler import neighbour
 from offline.kestra.tasks.base import TaskError
-from offline.kestra.tasks.jdbc_postgresql import cell, split_statements
+from offline.kestra.tasks.jdbc import split_statements
+from offline.kestra.tasks.jdbc_postgresql import cell
 
 COLUMN: Any = SimpleNamespace(type_display="point")
 
@@ -55,12 +56,20 @@ def test_a_type_that_the_plugin_does_not_know() -> None:
         ("SELECT 1; SELECT 2;", ["SELECT 1", "SELECT 2"]),
         ("SELECT ';' ; SELECT \"a;b\"", ["SELECT ';'", 'SELECT "a;b"']),
         ("SELECT 'it''s;' ; x", ["SELECT 'it''s;'", "x"]),
-        ("SELECT E'\\';' ; x", ["SELECT E'\\';'", "x"]),
+        ("SELECT ['a;b'] ; x", ["SELECT ['a;b']", "x"]),
         ("a -- no; cut\n; b", ["a -- no; cut", "b"]),
         ("a /* no; cut */; b", ["a /* no; cut */", "b"]),
         ("DO $$ BEGIN x; END $$; y", ["DO $$ BEGIN x; END $$", "y"]),
         ("DO $f$ $$;$$ $f$; y", ["DO $f$ $$;$$ $f$", "y"]),
-        (" ;; ", []),
+        ("SELECT CASE WHEN a THEN b END; x", ["SELECT CASE WHEN a THEN b END", "x"]),
+        ("BEGIN; a; END; b", ["BEGIN; a; END", "b"]),
+        ("DECLARE a; BEGIN b; END; c", ["DECLARE a; BEGIN b; END", "c"]),
+        ("BEGIN IF a THEN b; END IF; c; END x; d", ["BEGIN IF a THEN b; END IF; c; END x", "d"]),
+        ("CREATE TYPE t AS ENUM ('a'); b; c", ["CREATE TYPE t AS ENUM ('a'); b; c"]),
+        ("CREATE OR REPLACE FUNCTION f; END; b", ["CREATE OR REPLACE FUNCTION f; END", "b"]),
+        ("CREATE OR REPLACE VIEW v; b", ["CREATE OR REPLACE VIEW v", "b"]),
+        ("SELECT 1; -- the end", ["SELECT 1", "-- the end"]),
+        (" ;; ", ["", ""]),
     ],
 )
 def test_statements(script: str, statements: list[str]) -> None:

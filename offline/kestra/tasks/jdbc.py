@@ -1,0 +1,252 @@
+"""What the tasks Query and Queries of all JDBC plugins have in common.
+
+Source of the properties, the outputs, the messages and the use of transactions:
+github.com/kestra-io/plugin-jdbc, for Kestra 1.3.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from amazon.ion import simpleion
+
+from offline.kestra.schema import Json, Property
+from offline.kestra.tasks.base import Runnable, TaskError
+
+_FETCH_TYPES = ("FETCH", "FETCH_ONE", "STORE", "NONE")
+_UNITS = ("PACKAGE", "PROCEDURE", "FUNCTION", "TRIGGER", "TYPE")
+_TOKENS = re.compile(
+    r"""
+    --[^\n]* | /\*.*?(?:\*/|\Z)                            # comments
+    | '(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z)        # text and names
+    | `(?:[^`]|``)*(?:`|\Z) | \[(?:[^\]]|\]\])*(?:\]|\Z)   # names of other databases, lists
+    | \$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z)               # dollar quotes
+    | (?P<word>\w+)
+    | (?P<sign>\S)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+Execute = Callable[[str], Iterator[Json] | None]
+"""Runs a statement; gives the rows of its result set, or None if it is of a kind without one."""
+
+
+def split_statements(script: str) -> list[str]:
+    """The statements of a script, cut where the plugin cuts, whatever the database.
+
+    That is at each semicolon outside of quotes and comments, but not between `BEGIN` or `DECLARE`
+    and an `END;`, nor between `CREATE` of a function, procedure, trigger or type and an `END;`.
+    A comment after the last semicolon is a statement, and so is nothing between two semicolons.
+    """
+    statements, start, blocks, units = [], 0, 0, 0
+    creating = declaring = ended = False
+    for token in _TOKENS.finditer(script):
+        if word := (token["word"] or "").upper():
+            if creating and word not in ("OR", "REPLACE"):
+                units += word in _UNITS
+                creating = False
+            if word == "CREATE":
+                creating = True
+            elif word in ("DECLARE", "BEGIN"):
+                blocks += not declaring or word == "DECLARE"
+                declaring = word == "DECLARE"
+            if word in ("DECLARE", "BEGIN", "IF", "LOOP", "CASE"):
+                ended = False
+            elif word == "END":
+                ended = True
+        elif token["sign"] == ";":
+            cut = not blocks and not units
+            if ended and units:
+                units -= 1
+                cut = not blocks and not units
+            elif ended and blocks:
+                blocks -= 1
+                cut = not blocks
+            if cut:
+                statements.append(script[start : token.start()].strip())
+                start = token.end()
+                declaring = False
+            ended = False
+        elif token["sign"]:
+            ended = False
+    if rest := script[start:].strip():
+        statements.append(rest)
+    return statements
+
+
+def bound(statement: str, values: Mapping[str, Any], placeholder: str) -> tuple[str, list[Any]]:
+    """A statement with its `:names` replaced, and the values to bind in their order.
+
+    As in the plugin, every `:word` is a parameter, be it in a text or a cast, and one without a
+    value is NULL.
+    """
+    names = re.findall(r":(\w+)", statement)
+    return re.sub(r":\w+", placeholder, statement), [values.get(name) for name in names]
+
+
+def special(value: float) -> str:
+    """NaN and the infinities as JSON has them from Jackson."""
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def moment(value: datetime | time) -> str:
+    """A time in ISO 8601 as Java prints it: `Z` for UTC, no trailing zeros in the fraction."""
+    text = re.sub(r"(\.\d*?)0+(?=$|[+Z-])", lambda found: found[1].rstrip("."), value.isoformat())
+    return text.replace("+00:00", "Z")
+
+
+def scalar(value: Any) -> Any:
+    """A value that all databases have in common, as the plugin puts it into outputs.
+
+    Raises:
+        TypeError: it is of another type.
+    """
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else special(value)
+        case Decimal() if not value.is_finite():
+            return special(float(value))
+        case Decimal():
+            return int(value) if value.as_tuple().exponent == 0 else float(value)
+        case date() if not isinstance(value, datetime):
+            return value.isoformat()
+        case time() if value.tzinfo is None:
+            return moment(value)
+        case UUID():
+            return str(value)
+    raise TypeError(type(value).__name__)
+
+
+class Statements(Runnable):
+    """A task that runs SQL statements and outputs their results."""
+
+    properties = {
+        "url": Property(required=True),
+        "username": Property(),
+        "password": Property(),
+        "timeZoneId": Property(),
+        "connectionPooling": Property("flag", default=True),
+        "connectionPoolSize": Property("whole", default=10),
+        "sql": Property(required=True),
+        "afterSQL": Property(),
+        "store": Property("flag", default=False),
+        "fetchOne": Property("flag", default=False),
+        "fetch": Property("flag", default=False),
+        "fetchType": Property("enum", values=_FETCH_TYPES, default="NONE"),
+        "fetchSize": Property("whole", default=10_000),
+        "parameters": Property("any"),
+        "outputFiles": Property("any"),
+    }
+
+    @abstractmethod
+    def session(self, *, autocommit: bool) -> AbstractContextManager[Execute]:
+        """A connection that a cancellation breaks; without `autocommit`, one transaction.
+
+        Raises:
+            TaskError: the URL is none, or the database refuses.
+        """
+
+    @abstractmethod
+    def results(self) -> Json:
+        """Run the statements; the outputs for what they gave."""
+
+    def run(self) -> Json:
+        return self.results()
+
+    def script(self) -> str:
+        """The SQL to run."""
+        return self.text("sql") or ""
+
+    def zone(self) -> ZoneInfo:
+        """The time zone to show times in."""
+        name = self.text("timeZoneId") or "UTC"
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise TaskError(f"Unknown time-zone ID: {name}") from error
+
+    def fetch_type(self) -> str:
+        """The way to output rows: FETCH, FETCH_ONE, STORE or NONE."""
+        for name, kind in (("fetch", "FETCH"), ("fetchOne", "FETCH_ONE"), ("store", "STORE")):
+            if self.flag(name):
+                return kind
+        return self.choice("fetchType", _FETCH_TYPES) or "NONE"
+
+    def outputs(self, rows: Iterator[Json], kind: str) -> tuple[Json, int]:
+        """The outputs for a result set, and the rows in it."""
+        if kind == "FETCH":
+            fetched = list(rows)
+            return {"rows": fetched, "size": len(fetched)}, len(fetched)
+        if kind == "FETCH_ONE":
+            first = next(rows, None)
+            return {"row": first, "size": 1}, int(first is not None)
+        if kind == "STORE":
+            file = self.context.working_file(".ion")
+            size = 0
+            with file.open("w", encoding="utf-8") as sink:
+                for row in rows:
+                    text = simpleion.dumps(row, binary=False, omit_version_marker=True)
+                    sink.write(f"{text}\n")
+                    size += 1
+            return {"uri": self.context.put_file(file), "size": size}, size
+        return {}, 0
+
+
+class Query(Statements):
+    """One statement."""
+
+    def results(self) -> Json:
+        statement, after = self.script(), self.text("afterSQL")
+        if sum(map(bool, split_statements(statement))) > 1:
+            raise TaskError(
+                "Query task support only a single SQL statement. "
+                "Use the Queries task to run multiple statements."
+            )
+        if after is not None and sum(map(bool, split_statements(after))) > 1:
+            raise TaskError(
+                "Query task afterSQL supports only a single SQL statement. "
+                "Use the Queries task to run multiple statements."
+            )
+        kind = self.fetch_type()
+        outputs: Json = {}
+        # With `afterSQL` both statements are one transaction; without it, the one stands alone.
+        with self.session(autocommit=after is None) as execute:
+            rows = execute(statement)
+            if rows is not None:
+                outputs, size = self.outputs(rows, kind)
+                if kind == "FETCH_ONE":
+                    outputs["size"] = size
+            if after is not None:
+                execute(after)
+        return outputs
+
+
+class Queries(Statements):
+    """Several statements, in one transaction unless `transaction` is false."""
+
+    properties = {**Statements.properties, "transaction": Property("flag", default=True)}
+
+    def results(self) -> Json:
+        kind = self.fetch_type()
+        outputs: list[Json] = []
+        with self.session(autocommit=not self.flag("transaction")) as execute:
+            for statement in split_statements(self.script()):
+                rows = execute(statement)
+                if rows is not None:
+                    if kind == "NONE":
+                        self.context.log(
+                            "INFO", "fetchType is set to NONE, no output will be returned"
+                        )
+                    outputs.append(self.outputs(rows, kind)[0])
+        return {"outputs": outputs}

@@ -1,0 +1,394 @@
+"""The JDBC plugin for DuckDB: Query and Queries, with DuckDB inside this process.
+
+Source of the properties, the outputs, the messages and the use of files:
+github.com/kestra-io/plugin-jdbc, for Kestra 1.3; of the values: github.com/duckdb/duckdb-java.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes import c_float
+from datetime import UTC
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+import duckdb
+from duckdb.sqltypes import DuckDBPyType
+
+from offline.kestra.pebble import stringify
+from offline.kestra.schema import Json, Property
+from offline.kestra.states import create_id
+from offline.kestra.storage import SCHEME
+from offline.kestra.tasks import jdbc
+from offline.kestra.tasks.base import TaskError
+
+_URL = "jdbc:duckdb:"
+_EXTENSION = re.compile("[A-Za-z0-9_]+")
+_CHUNK = 2048  # rows, as DuckDB itself hands them on
+_PROPERTIES = {
+    "url": Property(default=_URL),
+    "inputFiles": Property("any"),
+    "databaseUri": Property(),
+    "outputDbFile": Property("flag", default=False),
+    "communityExtensions": Property("any", default=("ion",)),
+}
+
+
+# The classes of DuckDB's driver that the plugin does not know.
+_REFUSED = {
+    "blob": "org.duckdb.DuckDBResultSet$DuckDBBlobResult",
+    "geometry": "org.duckdb.DuckDBResultSet$DuckDBBlobResult",
+    "map": "java.util.LinkedHashMap",
+    "time with time zone": "java.time.OffsetTime",
+}
+
+
+def cell(value: Any, kind: DuckDBPyType, column: str, zone: ZoneInfo) -> Any:
+    """A value of DuckDB as the plugin puts it into outputs.
+
+    Args:
+        value: what DuckDB's Python client made of it.
+        kind: its type.
+        column: the name of its column.
+        zone: where timestamps without a time zone are taken to be.
+
+    Raises:
+        TaskError: the plugin does not support the type.
+    """
+    if value is None:
+        return None
+    match kind.id:
+        case "hugeint" | "uhugeint" | "ubigint" | "bignum":
+            return str(value)
+        case "timestamp":
+            return jdbc.moment(value.replace(tzinfo=zone))
+        case "timestamp_s" | "timestamp_ms" | "timestamp_ns":
+            return jdbc.moment(value.replace(tzinfo=UTC).astimezone(zone))
+        case "timestamp with time zone":
+            return jdbc.moment(value.astimezone(UTC))
+        case "list" | "array":
+            return [member(each, _parts(kind)[0][1]) for each in value]
+        case "struct":
+            return java_text(value, kind)
+        case _ if str(kind) == "JSON":
+            parsed = json.loads(value)
+            if isinstance(parsed, dict):
+                return parsed
+            raise TaskError(f"Invalid data type [JSON] with value [{value}]")
+    try:
+        return scalar(value, kind)
+    except TypeError as error:
+        found = _REFUSED.get(kind.id, str(error))
+        raise TaskError(
+            f"Data of type 'class {found}' for column '{column}' is not supported, "
+            f"the column type is '{kind}'"
+        ) from error
+
+
+def _parts(kind: Any) -> list[tuple[str, DuckDBPyType]]:
+    """The names and types of the parts of a composed type."""
+    return list(kind.children)
+
+
+def scalar(value: Any, kind: DuckDBPyType) -> Any:
+    """A value without parts.
+
+    Raises:
+        TypeError: it has some, or is of a type that outputs do not know.
+    """
+    if kind.id == "float" and math.isfinite(value):
+        # The shortest number that is the same in single precision.
+        texts = (f"{value:.{digits}g}" for digits in range(1, 10))
+        return next(float(text) for text in texts if c_float(float(text)).value == value)
+    return jdbc.scalar(value)
+
+
+def member(value: Any, kind: DuckDBPyType) -> Any:
+    """A member of a list, which the plugin leaves to Jackson.
+
+    Raises:
+        TypeError: it is of a type that outputs do not know.
+    """
+    if value is None:
+        return None
+    match kind.id:
+        case "timestamp" | "timestamp_s" | "timestamp_ms" | "timestamp_ns":
+            return value.isoformat(timespec="milliseconds") + "+00:00"
+        case "timestamp with time zone":
+            return jdbc.moment(value.astimezone(UTC))
+        case "list" | "array":
+            return [member(each, _parts(kind)[0][1]) for each in value]
+        case "struct":
+            return java_text(value, kind)
+        case "map":
+            (_, key), (_, inner) = _parts(kind)
+            return {java_text(name, key): member(each, inner) for name, each in value.items()}
+    return scalar(value, kind)
+
+
+def java_text(value: Any, kind: DuckDBPyType) -> str:
+    """What Java's `toString` makes of a value: all that the plugin shows of a STRUCT.
+
+    Raises:
+        TypeError: it is of a type that is not supported inside of a STRUCT.
+    """
+    if value is None:
+        return "null"
+    match kind.id:
+        case "list" | "array":
+            inner = _parts(kind)[0][1]
+            return f"[{', '.join(java_text(each, inner) for each in value)}]"
+        case "struct":
+            pairs = ((name, java_text(value[name], inner)) for name, inner in _parts(kind))
+        case "map":
+            (_, key), (_, inner) = _parts(kind)
+            pairs = ((java_text(k, key), java_text(v, inner)) for k, v in value.items())
+        case "timestamp" | "timestamp_s" | "timestamp_ms" | "timestamp_ns":
+            text = value.isoformat(" ", "microseconds").rstrip("0")
+            return f"{text}0" if text.endswith(".") else text
+        case "decimal":
+            return str(value)
+        case _:
+            return stringify(scalar(value, kind))
+    return f"{{{', '.join(f'{name}={text}' for name, text in pairs)}}}"
+
+
+class _Statements(jdbc.Statements):
+    """Statements on a database file in the task's folder, with files beside it.
+
+    Attributes:
+        only_absolute: whether a database must be given by its absolute path.
+    """
+
+    only_absolute: ClassVar[bool]
+    _database: str
+    _folder: Path | None
+
+    def run(self) -> Json:
+        with self.context.working_dir() as folder:
+            return self._run(self._locate(folder))
+
+    def _run(self, variables: dict[str, Any]) -> Json:
+        with self.context.adding(variables):
+            self._write_input_files()
+            if (uri := self.text("databaseUri")) is not None:
+                name = create_id()
+                self._write(name, uri)
+                self._database = f"{self._folder}/{name}"
+            files = self._create_output_files()
+            if files:
+                variables["outputFiles"] = variables["temp"] = files
+            outputs = self.results()
+        outputs["outputFiles"] = {
+            name: self.context.put_file(Path(path)) for name, path in files.items()
+        }
+        if self.flag("outputDbFile"):
+            outputs["databaseUri"] = self.context.put_file(Path(self._database))
+        return outputs
+
+    # --- files -----------------------------------------------------------------------------------
+
+    def _locate(self, folder: Path) -> dict[str, Any]:
+        """Settle where the database is and which folder the files go to.
+
+        Args:
+            folder: the task's own.
+
+        Returns:
+            The variables that tell the SQL of them.
+
+        Raises:
+            TaskError: the URL is none.
+        """
+        url = self.text("url") or ""
+        path = Path(url.removeprefix(_URL))
+        if url == _URL:
+            self._folder, self._database = folder, str(folder / f"{create_id()}.db")
+            return {"workingDir": str(folder)}
+        if url.startswith((f"{_URL}md:", f"{_URL}ducklake:")) or ";" in url:
+            raise TaskError(f"MotherDuck, DuckLake and options in the url are not supported: {url}")
+        if not path.is_absolute() and self.only_absolute:
+            raise TaskError(
+                "The database file path is not valid (Path to database file must be absolute)"
+            )
+        if not url.strip():
+            raise TaskError("Rendered value of `url` is blank.")
+        if not url.startswith(_URL):
+            raise TaskError("URL scheme is invalid. URL should start with `jdbc:duckdb`")
+        self._database = str(path)
+        if not path.is_absolute():
+            self._folder = None
+            return {}
+        path.parent.mkdir(exist_ok=True)
+        self._folder = path.parent
+        return {"workingDir": str(self._folder), "dbFilePath": str(path)}
+
+    def _write_input_files(self) -> None:
+        given = self.given("inputFiles")
+        if isinstance(given, str):
+            given = json.loads(self.context.text(given))
+        elif given is not None:
+            given = self.context.render({k: v for k, v in given.items() if v is not None})
+        for name, content in (given or {}).items():
+            # Rendered once more, as in the plugin: now with the variables of this task.
+            self._write(self.context.text(name), self.context.text(content))
+
+    def _write(self, name: str, content: str) -> None:
+        """Put a file into the folder: a stored one by its URI, or a text."""
+        target = self._path(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if content.startswith(SCHEME):
+            with self.context.storage.open(content) as source, target.open("wb") as sink:
+                shutil.copyfileobj(source, sink, 1 << 20)
+        else:
+            target.write_text(content, encoding="utf-8")
+
+    def _create_output_files(self) -> dict[str, str]:
+        files = {}
+        for name in self.rendered("outputFiles") or ():
+            prefix = self._path(name).name
+            handle, path = tempfile.mkstemp(".tmp", f"{prefix}_", self._folder)
+            open(handle).close()
+            files[name] = path
+        return files
+
+    def _path(self, name: str) -> Path:
+        if name.startswith(("./", "..", "/")):
+            raise TaskError(
+                f"Invalid outputFile (only relative path is supported) for path '{name}'"
+            )
+        if self._folder is None:
+            raise TaskError("Files need a url with the absolute path of the database")
+        return self._folder / name
+
+    # --- statements ------------------------------------------------------------------------------
+
+    @contextmanager
+    def session(self, *, autocommit: bool) -> Iterator[jdbc.Execute]:
+        try:
+            with (
+                # A name in SQL must not reach variables of this process.
+                duckdb.connect(
+                    self._database, config={"python_enable_replacements": False}
+                ) as connection,
+                self.context.cancellation.breaking(connection.interrupt),
+            ):
+                self._configure(connection)
+                if not autocommit:
+                    connection.begin()
+                yield partial(self._execute, connection)
+                if not autocommit:
+                    connection.commit()
+        except duckdb.Error as error:
+            self.context.cancellation.check()
+            raise TaskError(str(error)) from error
+
+    def _configure(self, connection: duckdb.DuckDBPyConnection) -> None:
+        if self._folder is not None:
+            folder = str(self._folder).replace("'", "''")
+            connection.execute(f"SET file_search_path='{folder}'")
+        given = self.data.get("communityExtensions")
+        if given is None:
+            # The image of the genuine server holds this one; there is no copy of it here.
+            self.context.log("DEBUG", "The DuckDB extension 'ion' is not there: no Ion files.")
+            return
+        for extension in self.context.render(given) or ():
+            if not _EXTENSION.fullmatch(extension):
+                self.context.log(
+                    "WARN",
+                    f"Skipping DuckDB community extension '{extension}' because the name contains "
+                    "unsupported characters.",
+                )
+                continue
+            try:
+                connection.install_extension(extension, repository="community")
+                connection.load_extension(extension)
+            except duckdb.Error as error:
+                self.context.log(
+                    "WARN",
+                    f"Failed to install/load DuckDB community extension '{extension}'. "
+                    f"Continuing without it. message={error}",
+                )
+
+    def _execute(self, connection: duckdb.DuckDBPyConnection, script: str) -> Iterator[Json] | None:
+        self.context.cancellation.check()
+        self.context.log("DEBUG", f"Starting query: {script}")
+        bound: list[Any] | None = None
+        if given := self.rendered("parameters"):
+            script, bound = jdbc.bound(script, given, "?")
+        statements = connection.extract_statements(script)
+        if not statements:
+            raise TaskError("Invalid Input Error: No statements to execute.")
+        for statement in statements[:-1]:
+            connection.execute(statement)
+        relation = connection.sql(statements[-1], params=bound)
+        if relation is None:
+            return None
+        columns = list(zip(relation.columns, relation.types, strict=True))
+        if any(kind.id == "interval" for _, kind in columns):
+            # Python's intervals have no months: DuckDB writes them itself.
+            relation = relation.project(
+                ", ".join(
+                    f"CAST(#{number} AS VARCHAR)" if kind.id == "interval" else f"#{number}"
+                    for number, (_, kind) in enumerate(columns, 1)
+                )
+            )
+        relation.execute()
+        return self._rows(relation, columns)
+
+    def _rows(
+        self, relation: duckdb.DuckDBPyRelation, columns: list[tuple[str, DuckDBPyType]]
+    ) -> Iterator[Json]:
+        zone = self.zone()
+        while rows := relation.fetchmany(_CHUNK):
+            self.context.cancellation.check()
+            for row in rows:
+                yield {
+                    name: cell(value, kind, name, zone)
+                    for value, (name, kind) in zip(row, columns, strict=True)
+                }
+
+
+class Query(_Statements, jdbc.Query):
+    """One statement."""
+
+    type = "io.kestra.plugin.jdbc.duckdb.Query"
+    properties = {**jdbc.Query.properties, **_PROPERTIES}
+    only_absolute = False
+
+    def script(self) -> str:
+        sql = super().script()
+        if self._folder and re.fullmatch(r".*filename\s*=\s*(true|1).*", sql.lower()):
+            # As in the plugin: files are shown by their names in the task's folder.
+            folder = str(self._folder).replace("/", r"\/")
+            inner = re.sub(r";\s*$", "", sql)
+            return (
+                f"SELECT * REPLACE(regexp_replace(filename, '^{folder}/', '') AS filename) "
+                f"FROM ({inner})"
+            )
+        return sql
+
+    def results(self) -> Json:
+        if self.given("afterSQL") is not None and self.given("parameters") is None:
+            # DuckDB's driver fails when the plugin executes this a second time.
+            raise TaskError("Query to execute was not specified")
+        return super().results()
+
+
+class Queries(_Statements, jdbc.Queries):
+    """Several statements, in one transaction unless `transaction` is false."""
+
+    type = "io.kestra.plugin.jdbc.duckdb.Queries"
+    properties = {**jdbc.Queries.properties, **_PROPERTIES}
+    only_absolute = True
+
+
+TASKS = (Query, Queries)
