@@ -13,6 +13,9 @@ down: venv docker engine ## Take the stack STACK away with all its data
 run-flow: venv engine ## Run the flow FLOW (namespace/id) with INPUTS ("name=value ...") and follow it
 	@. scripts/env.sh genuine && python -m scripts.run_flow --stack $(STACK) $(FLOW) $(INPUTS)
 
+report: venv engine ## Write a page with plots of what the warehouse of the stack STACK holds
+	@. scripts/env.sh genuine && python -m report --stack $(STACK)
+
 images: venv docker ## Build the images of the offline stack that are missing
 	offline/images/build.sh
 
@@ -48,4 +51,4 @@ engine: ## Install or build the Pulumi CLI if there is none
 help: ## Show this list
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-.PHONY: up down run-flow images test test-unit test-integration test-e2e lint bench venv docker engine help
+.PHONY: up down run-flow report images test test-unit test-integration test-e2e lint bench venv docker engine help

@@ -1,0 +1,28 @@
+"""The page, from what the warehouse holds."""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from report import plots
+from report.warehouse import Warehouse
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render_page(warehouse: Warehouse, stack: str) -> str:
+    """Returns a page of HTML that loads nothing: its plots and its style are part of it.
+
+    Args:
+        warehouse: what to show; the same contents give the same page.
+        stack: the name of the stack.
+    """
+    return _TEMPLATES.get_template("page.html.j2").render(
+        warehouse=warehouse, stack=stack, plots=plots
+    )
