@@ -50,6 +50,10 @@ class Cancellation:
         for action in actions:
             action()
 
+    def cancelled(self) -> bool:
+        """Whether the flag is up."""
+        return self._event.is_set()
+
     def check(self) -> None:
         """Stop here if the flag is up.
 
@@ -127,10 +131,10 @@ class RunContext:
         parents: list[Json] | None = None,
         min_level: str | None = None,
     ) -> None:
-        self._services = services
+        self.services = services
         self.flow = flow
-        self._execution = execution
-        self._task_run = task_run
+        self.execution = execution
+        self.task_run = task_run
         self._parents = parents or []
         self._min_level = LEVELS[min_level or "TRACE"]
         self._added: Mapping[str, Any] = {}
@@ -148,7 +152,7 @@ class RunContext:
             RenderError: one of them cannot be evaluated.
         """
         if isinstance(value, str):
-            if self._services.config.recursive_rendering:
+            if self.services.config.recursive_rendering:
                 return self._recursively(value)
             return pebble.evaluate(value, self._variables())
         if isinstance(value, list):
@@ -185,10 +189,10 @@ class RunContext:
         raise RenderError("Too many rendering attempts")
 
     def _variables(self) -> dict[str, Any]:
-        flow, execution = self.flow, self._execution
+        flow, execution = self.flow, self.execution
         variables: dict[str, Any] = {
-            "envs": dict(self._services.config.environment),
-            "globals": self._services.config.variables_globals,
+            "envs": dict(self.services.config.environment),
+            "globals": self.services.config.variables_globals,
             "flow": {name: flow[name] for name in ("id", "namespace", "revision") if name in flow},
             "vars": flow.get("variables") or {},
             "inputs": execution.get("inputs") or {},
@@ -202,20 +206,29 @@ class RunContext:
                 "startDate": execution["state"]["histories"][0]["date"],
                 "originalId": execution["originalId"],
             },
-            "labels": {
-                label["key"]: label["value"] for label in reversed(execution.get("labels", []))
-            },
+            "labels": self._labels(),
             **execution.get("variables", {}),
             **self._functions(),
             **self._added,
         }
-        if tenant := self._services.config.release.tenant:
+        if tenant := self.services.config.release.tenant:
             variables["flow"]["tenantId"] = tenant
         if "trigger" in execution:
             variables["trigger"] = execution["trigger"]["variables"]
-        if self._task_run:
-            variables |= self._task_variables(self._task_run)
+        if self.task_run:
+            variables |= self._task_variables(self.task_run)
         return variables
+
+    def _labels(self) -> dict[str, Any]:
+        """The labels, since 1.0 as maps within maps where their keys have dots."""
+        labels = [(label["key"], label["value"]) for label in self.execution.get("labels", ())]
+        if self.services.config.release.tenant:
+            return nested(dict(labels))
+        # Of labels with the same key, 0.20 shows the first. What it shows of the server's own
+        # labels below `system` has no member that an expression could name.
+        flat = dict(reversed(labels))
+        shown = {key: value for key, value in flat.items() if not key.startswith("system.")}
+        return shown | ({"system": {}} if len(shown) < len(flat) else {})
 
     def _task_variables(self, run: Json) -> dict[str, Any]:
         shown = {
@@ -228,7 +241,7 @@ class RunContext:
                 shown[name] = run[source]
         if "iteration" in run:
             shown["iteration"] = run["iteration"]
-        outputs = task_outputs(self._execution)
+        outputs = task_outputs(self.execution)
         parents = [
             {
                 "taskrun": {"value": parent["value"]} if "value" in parent else {},
@@ -273,7 +286,7 @@ class RunContext:
         Raises:
             RenderError: there is no such secret.
         """
-        value = self._services.config.secrets.get(key.upper())
+        value = self.services.config.secrets.get(key.upper())
         if value is None:
             raise RenderError(f"Cannot find secret for key '{key}'.")
         self.used_secrets.add(value)
@@ -285,7 +298,7 @@ class RunContext:
         found = self.key_values.get(namespace or self.flow["namespace"], key)
         if found is None:
             # Since 1.0 a missing key is an error unless the expression says otherwise.
-            strict = self._services.config.release.tenant is not None
+            strict = self.services.config.release.tenant is not None
             if errorOnMissing if errorOnMissing is not None else strict:
                 raise RenderError(
                     f"The key '{key}' does not exist in the namespace "
@@ -314,9 +327,9 @@ class RunContext:
 
     def add_labels(self, labels: Mapping[str, str]) -> None:
         """Give the execution labels; one that it has already gets the new value."""
-        known = {label["key"]: label["value"] for label in self._execution.get("labels", ())}
+        known = {label["key"]: label["value"] for label in self.execution.get("labels", ())}
         every = {**known, **labels}
-        self._execution["labels"] = [{"key": key, "value": value} for key, value in every.items()]
+        self.execution["labels"] = [{"key": key, "value": value} for key, value in every.items()]
 
     # --- log -------------------------------------------------------------------------------------
 
@@ -333,28 +346,28 @@ class RunContext:
         written = datetime.now(UTC)
         for number, start in enumerate(range(0, max(len(message), 1), _MAX_MESSAGE)):
             entry: Json = {
-                "namespace": self._execution["namespace"],
-                "flowId": self._execution["flowId"],
-                "executionId": self._execution["id"],
+                "namespace": self.execution["namespace"],
+                "flowId": self.execution["flowId"],
+                "executionId": self.execution["id"],
                 "timestamp": instant(written + timedelta(milliseconds=number)),
                 "level": level,
                 "thread": threading.current_thread().name,
                 "message": message[start : start + _MAX_MESSAGE],
                 "deleted": False,
             }
-            if self._task_run:
+            if self.task_run:
                 entry |= {
-                    "taskId": self._task_run["taskId"],
-                    "taskRunId": self._task_run["id"],
-                    "attemptNumber": max(len(self._task_run.get("attempts", ())) - 1, 0),
+                    "taskId": self.task_run["taskId"],
+                    "taskRunId": self.task_run["id"],
+                    "attemptNumber": max(len(self.task_run.get("attempts", ())) - 1, 0),
                 }
-            self._services.store.add_log(entry)
+            self.services.store.add_log(entry)
 
     # --- files -----------------------------------------------------------------------------------
 
     def working_file(self, suffix: str = "") -> Path:
         """An empty file for the task to write, named like the server's: a number and the suffix."""
-        folder = self._services.config.scratch
+        folder = self.services.config.scratch
         folder.mkdir(parents=True, exist_ok=True)
         stem = str(time.time_ns())
         handle, name = tempfile.mkstemp(prefix=stem, suffix=suffix, dir=folder)
@@ -364,7 +377,7 @@ class RunContext:
     @contextmanager
     def working_dir(self) -> Iterator[Path]:
         """A folder for the task to work in; it is gone after the block."""
-        folder = self._services.config.scratch
+        folder = self.services.config.scratch
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as name:
             yield Path(name)
@@ -375,9 +388,9 @@ class RunContext:
         Returns:
             Its URI.
         """
-        assert self._task_run is not None
-        run = self._task_run
-        folder = f"{execution_prefix(self._execution)}/tasks/{slug(run['taskId'])}/{run['id']}"
+        assert self.task_run is not None
+        run = self.task_run
+        folder = f"{execution_prefix(self.execution)}/tasks/{slug(run['taskId'])}/{run['id']}"
         return self.storage.adopt(file, folder, name)
 
     def delete_execution_files(self) -> list[str]:
@@ -386,7 +399,22 @@ class RunContext:
         Returns:
             Their URIs.
         """
-        return self.storage.delete_prefix(execution_prefix(self._execution))
+        return self.storage.delete_prefix(execution_prefix(self.execution))
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """A map with the dots in its keys opened into maps; a key that is in another's way is not."""
+    result: dict[str, Any] = {}
+    for key, value in flat.items():
+        place = result
+        *path, last = key.split(".")
+        for step in path:
+            place = place.setdefault(step, {})
+            if not isinstance(place, dict):
+                break
+        else:
+            place.setdefault(last, value)
+    return result
 
 
 def task_outputs(execution: Json) -> Json:

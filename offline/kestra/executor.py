@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import queue
 import random
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import TypeVar
 
 import psycopg
 from psycopg_pool import PoolTimeout
@@ -18,37 +20,42 @@ from psycopg_pool import PoolTimeout
 from offline.kestra import states
 from offline.kestra.context import Cancellation, Killed, RunContext, Services
 from offline.kestra.errors import NotFound
+from offline.kestra.executions import flow_outputs
 from offline.kestra.flows import with_defaults
-from offline.kestra.inputs import parsed
 from offline.kestra.pebble import RenderError
 from offline.kestra.schema import parsed_duration
 from offline.kestra.states import Json
 from offline.kestra.store import Conditions, Page
 from offline.kestra.tasks import TYPES
-from offline.kestra.tasks.base import Branch, Flowable, Runnable, TaskError
+from offline.kestra.tasks.base import Branch, Executable, Flowable, Runnable, TaskError
 
 _LOG = logging.getLogger("kestra.executor")
 _GOOD = frozenset({"SUCCESS", "WARNING", "SKIPPED"})
-_WORKERS = 16
+_WORKERS = 16  # tasks that run at once; executions that only wait for others are not counted
 _CANCEL_PAUSE = 0.5  # seconds between requests to a task to stop
 _DATABASE_PAUSE = 1.0  # seconds between looks whether the database is back
 Listener = Callable[[Json], None]
+_Task = TypeVar("_Task", Runnable, Executable)
+
+
+class _Stopping(Exception):
+    """The server is about to end; the next one goes on with the execution."""
 
 
 class _Run:
     """One execution while it runs.
 
     Args:
+        executor: what runs it, and the executions that its tasks start.
         services: database, storage and configuration.
         flow: the flow with plugin defaults applied.
         execution: the execution, new or to be continued.
-        tell: called with the execution after each step.
     """
 
-    def __init__(self, services: Services, flow: Json, execution: Json, tell: Listener) -> None:
+    def __init__(self, executor: Executor, services: Services, flow: Json, execution: Json) -> None:
+        self._executor = executor
         self._services = services
         self._flow = flow
-        self._tell = tell
         self.lock = threading.RLock()
         self._active: set[Cancellation] = set()
         self._killed = False
@@ -62,7 +69,7 @@ class _Run:
         with self.lock:
             yield self.execution
             self._services.store.save_execution(self.execution)
-            self._tell(self.execution)
+            self._executor.tell(self.execution)
 
     def _runs(self) -> list[Json]:
         runs: list[Json] = self.execution.setdefault("taskRunList", [])
@@ -110,8 +117,10 @@ class _Run:
             after = self._sequence(self._flow["finally"], None, Branch([]))
             state = _worst([state, after])
         try:
-            outputs = self._flow_outputs() if state in _GOOD else None
-        except (RenderError, TaskError) as error:
+            outputs = None
+            if state in _GOOD:
+                outputs = flow_outputs(self._services, self._flow, self.execution)
+        except (RenderError, ValueError) as error:
             RunContext(self._services, self._flow, self.execution).log(
                 "ERROR", f"Failed to render output values: {error}"
             )
@@ -122,23 +131,6 @@ class _Run:
             if not self._started and not self._killed:
                 self._move("RUNNING")
             self._move("KILLED" if self._killed else state)
-
-    def _flow_outputs(self) -> Json | None:
-        declared = self._flow.get("outputs")
-        if not declared:
-            return None
-        context = RunContext(self._services, self._flow, self.execution)
-        outputs = {}
-        for each in declared:
-            value = context.render(each["value"])
-            try:
-                outputs[each["id"]] = None if value is None else parsed(each["type"], value)
-            except ValueError as error:
-                raise TaskError(
-                    f"Invalid output for `{each['id']}`, {error}, "
-                    f"but received `{context.text(each['value'])}`"
-                ) from error
-        return outputs
 
     def _sequence(self, tasks: list[Json], parent: Json | None, branch: Branch) -> str:
         """Run tasks one after the other until one fails.
@@ -154,7 +146,7 @@ class _Run:
                 continue
             state = self._task(task, parent, branch)
             reached.append(state)
-            if state not in _GOOD:
+            if state == "FAILED":  # after a task that was killed by itself the flow goes on
                 break
         return _worst(reached)
 
@@ -179,6 +171,8 @@ class _Run:
             return self._end(run, "FAILED")
         if issubclass(task_type, Flowable):
             return self._flowable(task_type(task, context), run)
+        if issubclass(task_type, Executable):
+            return self._executable(task_type(task, context), run)
         return self._runnable(task_type(task, context), run)
 
     def _task_run(self, task: Json, parent: Json | None, branch: Branch) -> Json:
@@ -242,7 +236,7 @@ class _Run:
             reached = []
             for branch in branches:
                 reached.append(self._sequence(branch.tasks, run, branch))
-                if reached[-1] not in _GOOD:
+                if reached[-1] == "FAILED":
                     break
         else:
             with ThreadPoolExecutor(limit, threading.current_thread().name) as pool:
@@ -259,40 +253,42 @@ class _Run:
     # --- runnable tasks --------------------------------------------------------------------------
 
     def _runnable(self, task: Runnable, run: Json) -> str:
-        retry = task.data.get("retry")
-        began = time.monotonic()
-        with self._step():
-            run["state"] = states.moved(run["state"], "RUNNING")
-        while True:
-            state, outputs = self._attempt(task, run)
-            wait = _wait(retry, len(run["attempts"]), time.monotonic() - began)
-            if state != "FAILED" or wait is None:
-                break
-            with self._step():
-                run["state"] = states.moved(run["state"], "RETRYING")
-            try:
-                with self._cancellable(task.context) as cancellation:
-                    cancellation.sleep(wait)
-            except Killed:
-                return self._end(run, "KILLED", {})
-            with self._step():
-                for to in ("CREATED", "RUNNING"):
-                    run["state"] = states.moved(run["state"], to)
-        with self._step():
-            attempt = run["attempts"][-1]
-            attempt["state"] = states.moved(attempt["state"], state)
-            if (
-                state == "SUCCESS"
-                and len(run["attempts"]) > 1
-                and (retry or {}).get("warningOnRetry")
-            ):
+        state, outputs = self._retried(task, run, self._attempt)
+        with self.lock:
+            for attempt in run.get("attempts", ()):
+                if not states.is_terminated(attempt):
+                    attempt["state"] = states.moved(attempt["state"], state)
+            retry = task.data.get("retry") or {}
+            if state == "SUCCESS" and len(run["attempts"]) > 1 and retry.get("warningOnRetry"):
                 state = "WARNING"
             if state == "FAILED" and task.data.get("allowFailure"):
                 state = "WARNING"
-            state = _allowed(state, task.data)
-            run["outputs"] = outputs
-            run["state"] = states.moved(run["state"], state)
-        return state
+            return self._end(run, _allowed(state, task.data), outputs)
+
+    def _retried(
+        self, task: _Task, run: Json, attempt: Callable[[_Task, Json], tuple[str, Json]]
+    ) -> tuple[str, Json]:
+        """Make attempts until one does not fail, or as many as `retry` says.
+
+        Returns:
+            The state that the last one ended in, and the outputs.
+        """
+        began = time.monotonic()
+        try:
+            while True:
+                state, outputs = attempt(task, run)
+                attempts = len(run.get("attempts", ()))
+                wait = _wait(task.data.get("retry"), attempts, time.monotonic() - began)
+                if state != "FAILED" or wait is None:
+                    return state, outputs
+                with self._step():
+                    run["state"] = states.moved(run["state"], "RETRYING")
+                with self._cancellable(task.context) as cancellation:
+                    cancellation.sleep(wait)
+                with self._step():
+                    run["state"] = states.moved(run["state"], "CREATED")
+        except Killed:
+            return "KILLED", {}
 
     def _attempt(self, task: Runnable, run: Json) -> tuple[str, Json]:
         """Run a task once.
@@ -300,41 +296,77 @@ class _Run:
         Returns:
             The state it ends in, which is not yet written into the attempt unless another one is
             to follow, and the outputs.
+
+        Raises:
+            Killed: the execution was killed before the task began.
         """
-        with self._step():
-            attempt = {"state": states.moved(states.created(), "RUNNING")}
-            run["attempts"] = [*run.get("attempts", ()), attempt]
-        context = task.context
-        state, outputs = "SUCCESS", {}
-        timer, timed_out = None, threading.Event()
-        try:
-            seconds = self._timeout(task)
-            with self._cancellable(context) as cancellation:
-                if seconds is not None:
-                    timer = threading.Timer(seconds, self._time_out, (cancellation, timed_out))
-                    timer.start()
-                outputs = task.run()
-        except Killed:
-            state = "KILLED"
-        except (TaskError, RenderError, NotFound) as error:
-            state = "FAILED"
-            context.log("ERROR", str(error))
-            context.log("TRACE", "".join(traceback.format_exception(error)))
-        except (psycopg.Error, PoolTimeout):
-            raise  # Kestra's own database, not one that the task works on
-        except Exception as error:  # whatever a task does, the execution must come to an end
-            state = "FAILED"
-            context.log("ERROR", f"{type(error).__name__}: {error}")
-            context.log("TRACE", "".join(traceback.format_exception(error)))
-        finally:
-            if timer:
-                timer.cancel()
+        with self._worker(task.context):
+            with self._step():
+                run["state"] = states.moved(run["state"], "RUNNING")
+                attempt = {"state": states.moved(states.created(), "RUNNING")}
+                run["attempts"] = [*run.get("attempts", ()), attempt]
+            timed_out = threading.Event()
+            state, outputs = self._outcome(task.context, partial(self._timed, task, timed_out))
         if timed_out.is_set() and state == "KILLED":
             state = "FAILED"
-            context.log("ERROR", f"Timeout after {_hours(seconds or 0)}")
+            task.context.log("ERROR", f"Timeout after {_hours(self._timeout(task) or 0)}")
         if state == "FAILED":
             attempt["state"] = states.moved(attempt["state"], "FAILED")
         return state, outputs
+
+    def _outcome(
+        self, context: RunContext, action: Callable[[], tuple[str, Json]]
+    ) -> tuple[str, Json]:
+        """What an action returns; what it raises is logged and makes it KILLED or FAILED."""
+        try:
+            return action()
+        except Killed:
+            return "KILLED", {}
+        except (TaskError, RenderError, NotFound) as error:
+            message = str(error)
+            trace = traceback.format_exception(error)
+        except (psycopg.Error, PoolTimeout, _Stopping):
+            raise  # Kestra's own database, not one that the task works on; or our end
+        except Exception as error:  # whatever a task does, the execution must come to an end
+            message = f"{type(error).__name__}: {error}"
+            trace = traceback.format_exception(error)
+        context.log("ERROR", message)
+        context.log("TRACE", "".join(trace))
+        return "FAILED", {}
+
+    def _timed(self, task: Runnable, timed_out: threading.Event) -> tuple[str, Json]:
+        """Run a task and cancel it when its time is over."""
+        seconds = self._timeout(task)
+        with self._cancellable(task.context) as cancellation:
+            if seconds is None:
+                return "SUCCESS", task.run()
+            timer = threading.Timer(seconds, self._time_out, (cancellation, timed_out))
+            timer.start()
+            try:
+                return "SUCCESS", task.run()
+            finally:
+                timer.cancel()
+
+    @contextmanager
+    def _worker(self, context: RunContext) -> Iterator[None]:
+        """Have one of the places of the worker for the block.
+
+        Raises:
+            Killed: the execution was killed before there was one.
+        """
+        places, thread = self._executor.places, threading.current_thread()
+        with self._cancellable(context) as cancellation:
+            while True:
+                cancellation.check()
+                with suppress(queue.Empty):
+                    place = places.get(timeout=_CANCEL_PAUSE)
+                    break
+        before, thread.name = thread.name, f"worker_{place}"  # the log shows it
+        try:
+            yield
+        finally:
+            thread.name = before
+            places.put(place)
 
     @staticmethod
     def _timeout(task: Runnable) -> float | None:
@@ -363,6 +395,57 @@ class _Run:
         finally:
             with self.lock:
                 self._active.discard(cancellation)
+
+    # --- tasks that start executions -------------------------------------------------------------
+
+    def _executable(self, task: Executable, run: Json) -> str:
+        state, outputs = self._retried(task, run, self._execute)
+        return self._end(run, state, outputs)
+
+    def _execute(self, task: Executable, run: Json) -> tuple[str, Json]:
+        """Run the execution of another flow, or go on with the one from before a restart.
+
+        Returns:
+            The state of the task and its outputs.
+
+        Raises:
+            Killed: this execution was killed before.
+        """
+        with self._cancellable(task.context) as cancellation:
+            before = run["outputs"]["executionId"] if "outputs" in run else None
+            if run["state"]["current"] != "RUNNING":
+                before = None  # of an earlier attempt, which has ended
+                with self._step():
+                    run.pop("outputs", None)
+                    run["state"] = states.moved(run["state"], "RUNNING")
+            state, outputs = self._outcome(
+                task.context, partial(self._other, task, run, before, cancellation)
+            )
+        with self._step():
+            run["state"] = states.moved(run["state"], state)
+            run["attempts"] = [*run.get("attempts", ()), {"state": run["state"]}]
+        return state, outputs
+
+    def _other(
+        self, task: Executable, run: Json, before: str | None, cancellation: Cancellation
+    ) -> tuple[str, Json]:
+        other = before and self._services.store.execution(before)
+        if not other:
+            flow, other = task.create()
+            # Said before it is saved, so that the next server looks for it and starts no second.
+            with self._step():
+                run["outputs"] = {"executionId": other["id"]}
+            task.context.log(
+                "INFO",
+                f'Created new execution [[link execution="{other["id"]}" '
+                f'flowId="{flow["id"]}" namespace="{flow["namespace"]}"]]',
+            )
+            self._executor.submit(flow, {**other})  # ours stays as it was created
+        if task.waits():
+            other = self._executor.wait(other["id"], cancellation)
+        result = task.result(other)
+        run["state"] = states.moved(run["state"], other["state"]["current"])
+        return result
 
 
 def _worst(reached: list[str]) -> str:
@@ -409,7 +492,9 @@ class Executor:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._pool = ThreadPoolExecutor(_WORKERS, "worker")
+        self.places: queue.PriorityQueue[int] = queue.PriorityQueue()
+        for place in range(_WORKERS):
+            self.places.put(place)
         self._lock = threading.RLock()
         self._running: dict[str, _Run] = {}
         self._listeners: dict[str, list[Listener]] = {}
@@ -424,9 +509,13 @@ class Executor:
         Yields:
             The execution as it is before the first of these steps; None if there is none.
         """
-        with self._lock:
-            run = self._running.get(execution_id)
-        with run.lock if run else nullcontext():
+        with ExitStack() as held:
+            with self._lock:
+                run = self._running.get(execution_id)
+                if run is None:  # it cannot begin while the lock is held
+                    held.enter_context(self._lock)
+            if run:
+                held.enter_context(run.lock)
             found = run.execution if run else self._services.store.execution(execution_id)
             now = found and states.shown(found)
             with self._lock:
@@ -439,13 +528,44 @@ class Executor:
                 if not self._listeners[execution_id]:
                     del self._listeners[execution_id]
 
-    def _tell(self, execution: Json) -> None:
+    def tell(self, execution: Json) -> None:
+        """Tell the listeners of an execution how it is now."""
         with self._lock:
             listeners = list(self._listeners.get(execution["id"], ()))
         if listeners:
             told = states.shown(execution)
             for listener in listeners:
                 listener(told)
+
+    def wait(self, execution_id: str, cancellation: Cancellation) -> Json:
+        """Wait for the end of an execution that another one has started.
+
+        Args:
+            cancellation: of the task that waits; it kills the execution.
+
+        Returns:
+            The execution.
+
+        Raises:
+            _Stopping: the server is about to end.
+        """
+        ended = threading.Event()
+        last: list[Json] = []
+
+        def listener(told: Json) -> None:
+            if states.is_terminated(told):
+                last.append(told)
+                ended.set()
+
+        with self.listening(execution_id, listener) as now:
+            if now:
+                listener(now)
+            while not ended.wait(_CANCEL_PAUSE):
+                if self._closed:
+                    raise _Stopping
+                if cancellation.cancelled():
+                    self.kill(execution_id)
+        return last[-1]
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -457,7 +577,7 @@ class Executor:
             execution: the execution, in state CREATED.
         """
         self._services.store.save_execution(execution)
-        self._tell(execution)
+        self.tell(execution)
         with self._lock:
             self._admit(flow, execution)
 
@@ -470,11 +590,11 @@ class Executor:
             to = held[limit.get("behavior", "QUEUE")]
             execution["state"] = states.moved(execution["state"], to)
             self._services.store.save_execution(execution)
-            self._tell(execution)
+            self.tell(execution)
             return
-        run = _Run(self._services, with_defaults(flow), execution, self._tell)
+        run = _Run(self, self._services, with_defaults(flow), execution)
         self._running[execution["id"]] = run
-        self._pool.submit(self._run, run, flow)
+        threading.Thread(target=self._run, args=(run, flow), name="executor", daemon=True).start()
 
     def _count(self, execution: Json) -> int:
         return sum(
@@ -484,19 +604,23 @@ class Executor:
         )
 
     def _run(self, run: _Run, flow: Json) -> None:
-        execution_id = run.execution["id"]
+        execution_id, goes_on = run.execution["id"], False
         try:
             run.run()
+        except _Stopping:
+            _LOG.info("execution %s is left to the next server", execution_id)
         except (psycopg.Error, PoolTimeout) as error:
             _LOG.error("execution %s waits for the database: %s", execution_id, error)
-            self._pool.submit(self._resume, execution_id)
+            goes_on = True
         except Exception:  # a fault of ours: the execution must come to an end all the same
             _LOG.exception("execution %s", execution_id)
             run.fail()
         with self._lock:
             del self._running[execution_id]
-            if flow.get("concurrency") and not self._closed:
+            if flow.get("concurrency") and not self._closed and not goes_on:
                 self._admit_next(flow)
+        if goes_on:
+            self._resume(execution_id)
 
     def _resume(self, execution_id: str) -> None:
         """Go on with an execution as soon as the database answers again."""
@@ -522,7 +646,7 @@ class Executor:
             self._admit(flow, execution)
 
     def kill(self, execution_id: str) -> None:
-        """Kill an execution; one that has ended stays as it is."""
+        """Kill an execution and those that it started; one that has ended stays as it is."""
         with self._lock:
             run = self._running.get(execution_id)
             execution = None if run else self._services.store.execution(execution_id)
@@ -530,17 +654,23 @@ class Executor:
                 for to in ("KILLING", "KILLED"):
                     execution["state"] = states.moved(execution["state"], to)
                 self._services.store.save_execution(execution)
-                self._tell(execution)
+                self.tell(execution)
         if run:
             run.kill()
+        for child in self._services.store.started_by(execution_id):
+            self.kill(child["id"])
 
     def recover(self) -> None:
         """Go on with the executions that an earlier server did not finish.
 
         As on the genuine server, a task that was under way is run once more, in a new attempt.
         """
-        for execution in self._services.store.unfinished_executions():
+        unfinished = self._services.store.unfinished_executions()
+        for execution in unfinished:
             self._continue(execution)
+        for execution in unfinished:
+            if execution["state"]["current"] == "KILLED":
+                self.kill(execution["id"])  # what it started
 
     def _continue(self, execution: Json) -> None:
         row = self._services.store.flow(
@@ -574,39 +704,3 @@ class Executor:
         deadline = time.monotonic() + grace
         while self.busy() and time.monotonic() < deadline:
             time.sleep(0.05)
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def new_execution(
-    flow: Json, labels: list[Json] | None = None, *, correlated: bool = True, **more: Any
-) -> Json:
-    """A new execution of a flow, not yet saved.
-
-    Args:
-        labels: on top of the flow's own.
-        correlated: whether it gets the label that ties together executions of subflows.
-        more: further properties, such as `inputs` or `trigger`.
-    """
-    execution_id = states.create_id()
-    state = states.created()
-    every = [
-        *(each for each in flow.get("labels") or () if not each["key"].startswith("system.")),
-        *(labels or ()),
-    ]
-    if correlated and all(each["key"] != "system.correlationId" for each in every):
-        every.append({"key": "system.correlationId", "value": execution_id})
-    execution = {
-        "id": execution_id,
-        "namespace": flow["namespace"],
-        "flowId": flow["id"],
-        "flowRevision": flow["revision"],
-        "state": state,
-        "originalId": execution_id,
-        "deleted": False,
-        "metadata": {
-            "attemptNumber": 1,
-            "originalCreatedDate": state["histories"][0]["date"],
-        },
-        **more,
-    }
-    return execution | {"labels": every} if every else execution

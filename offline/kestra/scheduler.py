@@ -15,7 +15,8 @@ from offline.kestra import inputs as execution_inputs
 from offline.kestra import pebble, states
 from offline.kestra.context import RunContext, Services
 from offline.kestra.errors import BadRequest, ConstraintViolations, IllegalState, NotFound
-from offline.kestra.executor import Executor, new_execution
+from offline.kestra.executions import new_execution, resolve_inputs
+from offline.kestra.executor import Executor
 from offline.kestra.schema import SCHEDULE
 from offline.kestra.states import Json
 
@@ -42,17 +43,6 @@ def neighbour(trigger: Mapping[str, Any], at: datetime, *, back: bool = False) -
     )
     found: datetime = dates.get_prev(datetime) if back else dates.get_next(datetime)
     return found.astimezone(UTC) if zone.key == "UTC" else found
-
-
-def resolve_inputs(
-    services: Services, flow: Json, execution: Json, given: Mapping[str, Any]
-) -> list[execution_inputs.Resolved]:
-    """The inputs of an execution that is about to be made."""
-
-    def render(expression: str, values: Mapping[str, Any]) -> Any:
-        return RunContext(services, flow, {**execution, "inputs": values}).render(expression)
-
-    return execution_inputs.resolve(flow.get("inputs") or [], given, render)
 
 
 class Scheduler:

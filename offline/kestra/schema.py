@@ -23,7 +23,7 @@ from offline.kestra.errors import ConstraintViolations, Violation
 Json = dict[str, Any]
 Kind = Literal[
     "text", "flag", "whole", "number", "duration", "any", "texts", "enum", "tasks", "cases",
-    "object", "objects", "labels",
+    "object", "objects", "map", "labels",
 ]  # fmt: skip
 LEVELS = ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")
 _TASK_ID = "^[a-zA-Z0-9][a-zA-Z0-9_-]*"
@@ -36,15 +36,18 @@ class Property:
     Attributes:
         kind: how its YAML is read: `text`, `flag`, `whole`, `number`, `duration`, `any` (any data,
             rendered at run time where it holds expressions), `texts`, `enum`, `tasks`, `cases`
-            (tasks by name), `object` (a class of its own), `objects`, `labels`.
+            (tasks by name), `object` (a class of its own), `objects`, `map` (objects by name),
+            `labels`.
         required: whether null breaks a constraint.
         default: the value it has when not given; not shown by the API where it is the same.
         values: what an `enum` may be.
-        of: the class of an `object` or of the members of `objects`; a mapping from `type` to class
-            where the members choose it.
+        of: the class of an `object` or of the members of `objects` or `map`; a mapping from `type`
+            to class where the members choose it.
         pattern: what a text must match in full.
         not_blank: whether empty text breaks a constraint.
-        not_empty: whether an empty list does.
+        not_empty: whether an empty list or text does.
+        minimum: the least a `whole` may be.
+        maximum: the most it may be.
     """
 
     kind: Kind = "text"
@@ -55,6 +58,8 @@ class Property:
     pattern: str | None = None
     not_blank: bool = False
     not_empty: bool = False
+    minimum: int | None = None
+    maximum: int | None = None
 
 
 @dataclass(frozen=True)
@@ -466,6 +471,13 @@ class Reader:
                 return self._object(node, declared.of)
             case "objects":
                 return [reader._object(child, declared.of) for reader, child in self._members(node)]
+            case "map":
+                if not isinstance(node, MappingNode):
+                    raise self._mismatch(node, "java.util.LinkedHashMap")
+                return {
+                    name: self._at(f'java.util.LinkedHashMap["{name}"]')._object(child, declared.of)
+                    for name, child in source.pairs(node)
+                }
             case "labels":
                 return self._labels(node)
             case "texts":
@@ -585,6 +597,10 @@ def _check(name: str, value: Any, declared: Property) -> Iterator[str]:
             yield "must not be empty"
     elif declared.not_empty and not value:
         yield "must not be empty"
+    elif declared.minimum is not None and isinstance(value, int) and value < declared.minimum:
+        yield f"must be greater than or equal to {declared.minimum}"
+    elif declared.maximum is not None and isinstance(value, int) and value > declared.maximum:
+        yield f"must be less than or equal to {declared.maximum}"
     elif declared.kind == "text":
         if declared.not_blank and not value.strip():
             yield "must not be blank"
@@ -611,6 +627,9 @@ def _children(value: Any, declared: Property) -> Iterator[tuple[str, Json]]:
             yield f"[{index}]", member
     elif declared.kind == "object" and value:
         yield "", value
+    elif declared.kind == "map":
+        for key, member in (value or {}).items():
+            yield f"[{key}]", member
     elif declared.kind == "cases":
         for key, members in (value or {}).items():
             for index, member in enumerate(members):
@@ -638,6 +657,17 @@ def violations(data: Json, cls: Class, tasks: Mapping[str, Class]) -> list[tuple
     ]
 
 
+def refuse(found: list[tuple[str, Violation]]) -> None:
+    """Raise what `violations` found, if it found anything.
+
+    Raises:
+        ConstraintViolations: all of it.
+    """
+    if found:
+        message = "".join(f"{line}\n" for line, _ in found)
+        raise ConstraintViolations(message, [broken for _, broken in found])
+
+
 def shown(data: Json, cls: Class, tasks: Mapping[str, Class]) -> Json:
     """The data as the API shows it: no nulls, and no defaults unless the class shows them."""
     result: Json = {}
@@ -660,6 +690,11 @@ def _shown_value(value: Any, declared: Property, tasks: Mapping[str, Class]) -> 
     if declared.kind == "cases":
         return {
             name: _shown_value(members, Property("tasks"), tasks) for name, members in value.items()
+        }
+    if declared.kind == "map":
+        return {
+            name: _shown_value(member, Property("object", of=declared.of), tasks)
+            for name, member in value.items()
         }
     if declared.kind == "object":
         inner = _class_of(value, declared, tasks)

@@ -1,4 +1,4 @@
-"""What the server keeps in PostgreSQL: flows and revisions, executions, logs, triggers, keys."""
+"""What the server keeps in PostgreSQL: flows, executions, logs, triggers, keys, dashboards."""
 
 from __future__ import annotations
 
@@ -78,6 +78,20 @@ _MIGRATIONS = (
     CREATE OR REPLACE VIEW last_flows AS
         SELECT DISTINCT ON (namespace, id) * FROM flows ORDER BY namespace, id, revision DESC;
     """,
+    """
+    CREATE INDEX ON executions ((value #>> '{trigger,variables,executionId}'))
+        WHERE end_date IS NULL;
+    """,
+    """
+    CREATE TABLE dashboards (
+        id text PRIMARY KEY,
+        title text NOT NULL,
+        source text NOT NULL,
+        value jsonb NOT NULL,
+        created timestamptz NOT NULL DEFAULT clock_timestamp(),
+        updated timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    """,
 )
 LEVELS = {"TRACE": 0, "DEBUG": 10, "INFO": 20, "WARN": 30, "ERROR": 40}
 _SORTS = {
@@ -92,6 +106,7 @@ _SORTS = {
         "state.duration": "(coalesce(end_date, now()) - start_date)",
     },
     "logs": {"timestamp": "timestamp", "level": "level"},
+    "dashboards": {"id": "id", "title": "title", "created": "created", "updated": "updated"},
 }
 
 
@@ -123,7 +138,7 @@ class Page:
     """Which part of a list is asked for, and in which order.
 
     Args:
-        kind: `flows`, `executions` or `logs`.
+        kind: `flows`, `executions`, `logs` or `dashboards`.
         sort: `field:asc` or `field:desc`, several in order of weight.
 
     Raises:
@@ -338,6 +353,15 @@ class Store:
         rows = self._all("SELECT value FROM executions WHERE end_date IS NULL ORDER BY start_date")
         return [row["value"] for row in rows]
 
+    def started_by(self, execution_id: str) -> list[Json]:
+        """The executions that tasks of an execution started and that have not ended."""
+        rows = self._all(
+            "SELECT value FROM executions WHERE end_date IS NULL"
+            " AND value #>> '{trigger,variables,executionId}' = %s",
+            (execution_id,),
+        )
+        return [row["value"] for row in rows]
+
     def delete_execution(self, execution_id: str, *, logs: bool) -> None:
         """Delete an execution, with its logs if so asked."""
         self._run("DELETE FROM executions WHERE id = %s", (execution_id,))
@@ -453,3 +477,32 @@ class Store:
         return self._run(
             "DELETE FROM key_values WHERE namespace = %s AND key = %s", (namespace, key)
         ) > 0  # fmt: skip
+
+    # --- dashboards ------------------------------------------------------------------------------
+
+    def dashboard(self, dashboard_id: str) -> DictRow | None:
+        """A dashboard."""
+        return self._one("SELECT * FROM dashboards WHERE id = %s", (dashboard_id,))
+
+    def dashboards(self, conditions: Conditions, page: Page) -> tuple[list[DictRow], int]:
+        """The dashboards that meet the conditions: one page, and how many in all."""
+        return self._page("dashboards", conditions, page)
+
+    def save_dashboard(self, value: Json, source: str) -> DictRow:
+        """Insert or replace a dashboard; returns it."""
+        row = self._one(
+            "INSERT INTO dashboards (id, title, source, value) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (id) DO UPDATE SET title = excluded.title, source = excluded.source,"
+            " value = excluded.value, updated = clock_timestamp() RETURNING *",
+            (value["id"], value["title"], source, Jsonb(value)),
+        )
+        assert row is not None
+        return row
+
+    def delete_dashboard(self, dashboard_id: str) -> bool:
+        """Delete a dashboard.
+
+        Returns:
+            Whether there was one.
+        """
+        return self._run("DELETE FROM dashboards WHERE id = %s", (dashboard_id,)) > 0

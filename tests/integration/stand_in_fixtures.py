@@ -8,10 +8,12 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -144,6 +146,9 @@ class StandIn:
         )
 
 
+Start = Callable[..., StandIn]
+
+
 @contextmanager
 def new_database(postgres: PostgresServer) -> Iterator[Database]:
     """A database that is gone afterwards."""
@@ -182,6 +187,72 @@ def running_stand_in(postgres: PostgresServer, folder: Path, **settings) -> Iter
         yield start(**settings)
 
 
+class Client:
+    """Calls of the API, checked for success."""
+
+    def __init__(self, server: StandIn) -> None:
+        self.server = server
+        self.http = server.client()
+
+    def create(self, source: str) -> dict[str, Any]:
+        response = self.http.post(
+            "/flows", content=source, headers={"Content-Type": "application/x-yaml"}
+        )
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def start(self, flow: str, *, wait: bool = False, **inputs: str) -> dict[str, Any]:
+        response = self.http.post(
+            f"/executions/{flow}",
+            params={"wait": wait},
+            files={name: (None, value) for name, value in inputs.items()} or None,
+        )
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def run(self, source: str, **inputs: str) -> dict[str, Any]:
+        """Create a flow in the namespace `t` and run it to its end."""
+        flow = self.create(f"namespace: t\n{source}")
+        return self.start(f"t/{flow['id']}", wait=True, **inputs)
+
+    def execution(self, execution_id: str) -> dict[str, Any]:
+        return self.http.get(f"/executions/{execution_id}").raise_for_status().json()
+
+    def wait(self, execution_id: str, *states: str, seconds: float = 20) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            execution = self.execution(execution_id)
+            if execution["state"]["current"] in states:
+                return execution
+            time.sleep(0.05)
+        raise AssertionError(f"{execution_id} is {execution['state']}, not {states}")
+
+    def wait_for_task(self, execution_id: str, task: str) -> None:
+        """Until the task is under way."""
+        for _ in range(400):
+            found = self.execution(execution_id).get("taskRunList", [])
+            if any(run["taskId"] == task and "attempts" in run for run in found):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{task} did not begin")
+
+    def logs(self, execution: dict[str, Any], level: str = "INFO") -> list[str]:
+        found = self.http.get(f"/logs/{execution['id']}", params={"minLevel": level})
+        return [entry["message"] for entry in found.raise_for_status().json()]
+
+
+def state(execution: dict[str, Any]) -> str:
+    return execution["state"]["current"]
+
+
+def states(holder: dict[str, Any]) -> list[str]:
+    return [history["state"] for history in holder["state"]["histories"]]
+
+
+def runs(execution: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {run["taskId"]: run for run in execution["taskRunList"]}
+
+
 @pytest.fixture
 def database(postgres: PostgresServer) -> Iterator[Database]:
     with new_database(postgres) as made:
@@ -202,3 +273,14 @@ def shared_stand_in(
     """A stand-in for the tests that neither stop it nor need it empty."""
     with running_stand_in(postgres, tmp_path_factory.mktemp("stand_in")) as server:
         yield server
+
+
+@pytest.fixture
+def server(start_stand_in: Start) -> StandIn:
+    """A server of the test's own."""
+    return start_stand_in()
+
+
+@pytest.fixture
+def client(shared_stand_in: StandIn) -> Client:
+    return Client(shared_stand_in)

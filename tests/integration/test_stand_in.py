@@ -6,7 +6,7 @@ import gzip
 import http.server
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,23 @@ import httpx
 import pytest
 
 from tests.integration import stand_in_fixtures
-from tests.integration.stand_in_fixtures import PASSWORD, ROOT, USERNAME, StandIn
+from tests.integration.stand_in_fixtures import (
+    PASSWORD,
+    ROOT,
+    USERNAME,
+    Client,
+    StandIn,
+    Start,
+    runs,
+    state,
+    states,
+)
 
 database = stand_in_fixtures.database
 start_stand_in = stand_in_fixtures.start_stand_in
 shared_stand_in = stand_in_fixtures.shared_stand_in
-Start = Callable[..., StandIn]
+server = stand_in_fixtures.server
+client = stand_in_fixtures.client
 HEADER = (
     "VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,RatecodeID,"
     "store_and_fwd_flag,PULocationID,DOLocationID,payment_type,fare_amount,extra,mta_tax,"
@@ -53,83 +64,6 @@ def files(tmp_path: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-class Client:
-    """Calls of the API, checked for success."""
-
-    def __init__(self, server: StandIn) -> None:
-        self.server = server
-        self.http = server.client()
-
-    def create(self, source: str) -> dict[str, Any]:
-        response = self.http.post(
-            "/flows", content=source, headers={"Content-Type": "application/x-yaml"}
-        )
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def start(self, flow: str, *, wait: bool = False, **inputs: str) -> dict[str, Any]:
-        response = self.http.post(
-            f"/executions/{flow}",
-            params={"wait": wait},
-            files={name: (None, value) for name, value in inputs.items()} or None,
-        )
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def run(self, source: str, **inputs: str) -> dict[str, Any]:
-        """Create a flow in the namespace `t` and run it to its end."""
-        flow = self.create(f"namespace: t\n{source}")
-        return self.start(f"t/{flow['id']}", wait=True, **inputs)
-
-    def execution(self, execution_id: str) -> dict[str, Any]:
-        return self.http.get(f"/executions/{execution_id}").raise_for_status().json()
-
-    def wait(self, execution_id: str, *states: str, seconds: float = 20) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            execution = self.execution(execution_id)
-            if execution["state"]["current"] in states:
-                return execution
-            time.sleep(0.05)
-        raise AssertionError(f"{execution_id} is {execution['state']}, not {states}")
-
-    def wait_for_task(self, execution_id: str, task: str) -> None:
-        """Until the task is under way."""
-        for _ in range(400):
-            found = self.execution(execution_id).get("taskRunList", [])
-            if any(run["taskId"] == task and "attempts" in run for run in found):
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"{task} did not begin")
-
-    def logs(self, execution: dict[str, Any], level: str = "INFO") -> list[str]:
-        found = self.http.get(f"/logs/{execution['id']}", params={"minLevel": level})
-        return [entry["message"] for entry in found.raise_for_status().json()]
-
-
-def state(execution: dict[str, Any]) -> str:
-    return execution["state"]["current"]
-
-
-def states(holder: dict[str, Any]) -> list[str]:
-    return [history["state"] for history in holder["state"]["histories"]]
-
-
-def runs(execution: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {run["taskId"]: run for run in execution["taskRunList"]}
-
-
-@pytest.fixture
-def server(start_stand_in: Start) -> StandIn:
-    """A server of the test's own."""
-    return start_stand_in()
-
-
-@pytest.fixture
-def client(shared_stand_in: StandIn) -> Client:
-    return Client(shared_stand_in)
 
 
 @pytest.fixture

@@ -19,10 +19,9 @@ from offline.kestra import states
 from offline.kestra.api.routing import JSON, MULTIPART, NO_CONTENT, Call, Resource, answer, paged
 from offline.kestra.context import RunContext
 from offline.kestra.errors import BadRequest, IllegalArgument, IllegalState, NotFound, NotSupported
-from offline.kestra.executor import new_execution
+from offline.kestra.executions import new_execution, resolve_inputs
 from offline.kestra.flows import RESERVED_IDS, flow_tasks
 from offline.kestra.pebble import RenderError, moment, to_json
-from offline.kestra.scheduler import resolve_inputs
 from offline.kestra.schema import WEBHOOK, Json, parsed_duration
 from offline.kestra.storage import execution_prefix, slug
 from offline.kestra.store import Conditions

@@ -7,12 +7,21 @@ from functools import cache
 
 from offline.kestra.config import Release
 from offline.kestra.schema import Class, Json, task_class
-from offline.kestra.tasks import compress, core, flow, http, jdbc_duckdb, jdbc_postgresql, serdes
-from offline.kestra.tasks.base import Flowable, Runnable, TaskType
+from offline.kestra.tasks import (
+    compress,
+    core,
+    flow,
+    http,
+    jdbc_duckdb,
+    jdbc_postgresql,
+    serdes,
+    subflow,
+)
+from offline.kestra.tasks.base import Executable, Flowable, Runnable, TaskType
 
-TYPES: Mapping[str, type[Runnable] | type[Flowable]] = {
+TYPES: Mapping[str, type[Runnable] | type[Flowable] | type[Executable]] = {
     name: task
-    for module in (core, flow, http, compress, jdbc_duckdb, jdbc_postgresql, serdes)
+    for module in (core, flow, subflow, http, compress, jdbc_duckdb, jdbc_postgresql, serdes)
     for task in module.TASKS
     for name in (task.type, *task.aliases)
 }
@@ -27,4 +36,4 @@ def classes(release: Release) -> Mapping[str, Class]:
     }
 
 
-__all__ = ["TYPES", "Flowable", "Json", "Runnable", "TaskType", "classes"]
+__all__ = ["TYPES", "Executable", "Flowable", "Json", "Runnable", "TaskType", "classes"]

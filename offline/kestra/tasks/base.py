@@ -78,7 +78,7 @@ class TaskType:
 
 
 class Runnable(TaskType, ABC):
-    """A task that does something."""
+    """A task that does something, on one of the worker's threads."""
 
     @abstractmethod
     def run(self) -> Json:
@@ -90,6 +90,36 @@ class Runnable(TaskType, ABC):
         Raises:
             TaskError: it went wrong.
             Killed: the context was cancelled.
+        """
+
+
+class Executable(TaskType, ABC):
+    """A task that starts an execution of another flow."""
+
+    @abstractmethod
+    def create(self) -> tuple[Json, Json]:
+        """Make the execution.
+
+        Returns:
+            The flow, and its new execution, not yet saved.
+
+        Raises:
+            TaskError: there is no such flow, or its inputs are not these.
+        """
+
+    @abstractmethod
+    def waits(self) -> bool:
+        """Whether the task ends when the execution ends; if not, at once."""
+
+    @abstractmethod
+    def result(self, execution: Json) -> tuple[str, Json]:
+        """What becomes of the task.
+
+        Args:
+            execution: the execution, ended if the task waits for that.
+
+        Returns:
+            The state of the task and its outputs.
         """
 
 
