@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -46,6 +47,18 @@ class TaskType:
         """
         value = self.given(name)
         return None if value is None else self.context.render(value)
+
+    def structured(self, name: str) -> Any:
+        """A property that is a list or a map, or text that renders to its JSON.
+
+        Raises:
+            TaskError: the text is no JSON.
+        """
+        value = self.rendered(name)
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise TaskError(f"{name}: `{value}` is no JSON: {error}") from error
 
     def text(self, name: str) -> str | None:
         """A property rendered to text."""

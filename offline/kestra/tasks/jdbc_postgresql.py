@@ -213,7 +213,7 @@ class _Copy(_Connected):
     def _statement(self, query: str | None, direction: str) -> str:
         """The COPY statement, its options in the plugin's order."""
         if query is None:
-            columns = self.rendered("columns") or []
+            columns = self.structured("columns") or []
             what = f"{self.text('table')}" + (f" ({', '.join(columns)})" if columns else "")
         else:
             what = f"({query})"
@@ -235,7 +235,7 @@ class _Copy(_Connected):
             ("forceNotNull", "FORCE_NOT_NULL"),
             ("forceNull", "FORCE_NULL"),
         ):
-            if columns := self.rendered(name):
+            if columns := self.structured(name):
                 every = columns == ["*"] and name == "forceQuote"
                 options.append(f"{option} {'*' if every else '(' + ', '.join(columns) + ')'}")
         if (encoding := self.text("encoding")) is not None:
