@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
+from report import __main__ as report
 from scripts import run_flow, stack
 from tests.unit.command_line import CommandLine
 
 every_command = pytest.mark.parametrize(
     ("main", "word"),
-    [(stack.main, "up"), (stack.main, "down"), (run_flow.main, "a/b")],
-    ids=["up", "down", "run-flow"],
+    [(stack.main, "up"), (stack.main, "down"), (run_flow.main, "a/b"), (report.main, "--stack=x")],
+    ids=["up", "down", "run-flow", "report"],
 )
 
 
