@@ -1,0 +1,19 @@
+-- PostgreSQL: the load is recorded, and what a killed one left behind goes after a day.
+DO $$
+DECLARE
+  killed text;
+BEGIN
+  FOR killed IN
+    UPDATE quality.loads SET state = 'FAILED', finished_at = now()
+    WHERE state = 'RUNNING' AND started_at < now() - interval '1 day'
+    RETURNING load_id
+  LOOP
+    EXECUTE format('DROP TABLE IF EXISTS staging.%I', 'load_' || lower(killed));
+  END LOOP;
+END $$;
+
+INSERT INTO quality.loads (load_id, batch, taxi, month, state, file_name, started_at)
+VALUES (
+  '{{ execution.id }}', '{{ labels.system.correlationId }}', '{{ inputs.taxi }}',
+  '{{ inputs.month }}-01', 'RUNNING', '{{ render(vars.file) }}', '{{ execution.startDate }}'
+);
