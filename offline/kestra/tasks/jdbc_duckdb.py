@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from ctypes import c_float
 from datetime import UTC
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -42,26 +44,25 @@ _PROPERTIES = {
 }
 
 
-# The classes of DuckDB's driver that the plugin does not know.
-_REFUSED = {
+# What DuckDB's driver makes of types that the plugin does not know.
+_UNKNOWN = {
     "blob": "org.duckdb.DuckDBResultSet$DuckDBBlobResult",
-    "geometry": "org.duckdb.DuckDBResultSet$DuckDBBlobResult",
     "map": "java.util.LinkedHashMap",
     "time with time zone": "java.time.OffsetTime",
 }
 
 
-def cell(value: Any, kind: DuckDBPyType, column: str, zone: ZoneInfo) -> Any:
+def cell(value: Any, kind: DuckDBPyType, zone: ZoneInfo) -> Any:
     """A value of DuckDB as the plugin puts it into outputs.
 
     Args:
         value: what DuckDB's Python client made of it.
         kind: its type.
-        column: the name of its column.
         zone: where timestamps without a time zone are taken to be.
 
     Raises:
-        TaskError: the plugin does not support the type.
+        TaskError: it is JSON but no object.
+        TypeError: the plugin does not know the type.
     """
     if value is None:
         return None
@@ -72,50 +73,21 @@ def cell(value: Any, kind: DuckDBPyType, column: str, zone: ZoneInfo) -> Any:
             return jdbc.moment(value.replace(tzinfo=zone))
         case "timestamp_s" | "timestamp_ms" | "timestamp_ns":
             return jdbc.moment(value.replace(tzinfo=UTC).astimezone(zone))
-        case "timestamp with time zone":
-            return jdbc.moment(value.astimezone(UTC))
-        case "list" | "array":
-            return [member(each, _parts(kind)[0][1]) for each in value]
-        case "struct":
-            return java_text(value, kind)
+        case "map":
+            raise TypeError
         case _ if str(kind) == "JSON":
             parsed = json.loads(value)
             if isinstance(parsed, dict):
                 return parsed
             raise TaskError(f"Invalid data type [JSON] with value [{value}]")
-    try:
-        return scalar(value, kind)
-    except TypeError as error:
-        found = _REFUSED.get(kind.id, str(error))
-        raise TaskError(
-            f"Data of type 'class {found}' for column '{column}' is not supported, "
-            f"the column type is '{kind}'"
-        ) from error
-
-
-def _parts(kind: Any) -> list[tuple[str, DuckDBPyType]]:
-    """The names and types of the parts of a composed type."""
-    return list(kind.children)
-
-
-def scalar(value: Any, kind: DuckDBPyType) -> Any:
-    """A value without parts.
-
-    Raises:
-        TypeError: it has some, or is of a type that outputs do not know.
-    """
-    if kind.id == "float" and math.isfinite(value):
-        # The shortest number that is the same in single precision.
-        texts = (f"{value:.{digits}g}" for digits in range(1, 10))
-        return next(float(text) for text in texts if c_float(float(text)).value == value)
-    return jdbc.scalar(value)
+    return member(value, kind)
 
 
 def member(value: Any, kind: DuckDBPyType) -> Any:
     """A member of a list, which the plugin leaves to Jackson.
 
     Raises:
-        TypeError: it is of a type that outputs do not know.
+        TypeError: the plugin does not know the type.
     """
     if value is None:
         return None
@@ -125,20 +97,25 @@ def member(value: Any, kind: DuckDBPyType) -> Any:
         case "timestamp with time zone":
             return jdbc.moment(value.astimezone(UTC))
         case "list" | "array":
-            return [member(each, _parts(kind)[0][1]) for each in value]
+            inner = _parts(kind)[0][1]
+            return [member(each, inner) for each in value]
         case "struct":
             return java_text(value, kind)
         case "map":
             (_, key), (_, inner) = _parts(kind)
             return {java_text(name, key): member(each, inner) for name, each in value.items()}
-    return scalar(value, kind)
+        case "float" if math.isfinite(value):
+            # The shortest number that is the same in single precision.
+            texts = (f"{value:.{digits}g}" for digits in range(1, 10))
+            return next(float(text) for text in texts if c_float(float(text)).value == value)
+    return jdbc.scalar(value)
 
 
 def java_text(value: Any, kind: DuckDBPyType) -> str:
     """What Java's `toString` makes of a value: all that the plugin shows of a STRUCT.
 
     Raises:
-        TypeError: it is of a type that is not supported inside of a STRUCT.
+        TypeError: it is of a type that is not supported in there.
     """
     if value is None:
         return "null"
@@ -147,18 +124,31 @@ def java_text(value: Any, kind: DuckDBPyType) -> str:
             inner = _parts(kind)[0][1]
             return f"[{', '.join(java_text(each, inner) for each in value)}]"
         case "struct":
-            pairs = ((name, java_text(value[name], inner)) for name, inner in _parts(kind))
+            pairs = [(name, java_text(value[name], inner)) for name, inner in _parts(kind)]
         case "map":
             (_, key), (_, inner) = _parts(kind)
-            pairs = ((java_text(k, key), java_text(v, inner)) for k, v in value.items())
+            pairs = [(java_text(name, key), java_text(each, inner)) for name, each in value.items()]
         case "timestamp" | "timestamp_s" | "timestamp_ms" | "timestamp_ns":
             text = value.isoformat(" ", "microseconds").rstrip("0")
             return f"{text}0" if text.endswith(".") else text
         case "decimal":
             return str(value)
+        case "float" | "double" if math.isfinite(value) and value:
+            number = Decimal(repr(member(value, kind))).normalize()
+            if -3 <= number.adjusted() < 7:
+                return repr(float(number))
+            digits, _, exponent = f"{number:E}".partition("E")
+            return f"{digits if '.' in digits else f'{digits}.0'}E{int(exponent)}"
+        case "time" | "timestamp with time zone":
+            raise TypeError(kind)
         case _:
-            return stringify(scalar(value, kind))
+            return stringify(member(value, kind))
     return f"{{{', '.join(f'{name}={text}' for name, text in pairs)}}}"
+
+
+def _parts(kind: Any) -> list[tuple[str, DuckDBPyType]]:
+    """The names and types of the parts of a composed type."""
+    return list(kind.children)
 
 
 class _Statements(jdbc.Statements):
@@ -174,25 +164,34 @@ class _Statements(jdbc.Statements):
 
     def run(self) -> Json:
         with self.context.working_dir() as folder:
-            return self._run(self._locate(folder))
+            variables = self._locate(folder)
+            with self.context.adding(variables):
+                return self._run(variables)
 
     def _run(self, variables: dict[str, Any]) -> Json:
-        with self.context.adding(variables):
-            self._write_input_files()
-            if (uri := self.text("databaseUri")) is not None:
-                name = create_id()
-                self._write(name, uri)
-                self._database = f"{self._folder}/{name}"
-            files = self._create_output_files()
-            if files:
-                variables["outputFiles"] = variables["temp"] = files
-            outputs = self.results()
+        for name, content in self._input_files().items():
+            # Rendered once more, as in the plugin: now with the variables of this task.
+            self._write(self.context.text(name), self.context.text(content))
+        if (uri := self.text("databaseUri")) is not None:
+            self._database = str(self._write(create_id(), uri))
+        files = {name: self._new_file(name) for name in self._structured("outputFiles") or ()}
+        if files:
+            variables["outputFiles"] = variables["temp"] = files
+        outputs = self.results()
         outputs["outputFiles"] = {
             name: self.context.put_file(Path(path)) for name, path in files.items()
         }
         if self.flag("outputDbFile"):
-            outputs["databaseUri"] = self.context.put_file(Path(self._database))
+            outputs["databaseUri"] = self.context.put_file(self._path(self._database))
         return outputs
+
+    def _structured(self, name: str) -> Any:
+        """A property that is a list or a map, or text that renders to its JSON."""
+        value = self.rendered(name)
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise TaskError(f"{name}: `{value}` is no JSON: {error}") from error
 
     # --- files -----------------------------------------------------------------------------------
 
@@ -206,15 +205,15 @@ class _Statements(jdbc.Statements):
             The variables that tell the SQL of them.
 
         Raises:
-            TaskError: the URL is none.
+            TaskError: the URL is none, or not supported.
         """
         url = self.text("url") or ""
-        path = Path(url.removeprefix(_URL))
         if url == _URL:
             self._folder, self._database = folder, str(folder / f"{create_id()}.db")
             return {"workingDir": str(folder)}
-        if url.startswith((f"{_URL}md:", f"{_URL}ducklake:")) or ";" in url:
-            raise TaskError(f"MotherDuck, DuckLake and options in the url are not supported: {url}")
+        if re.match(r"jdbc:duckdb:(md:|ducklake:|.*;)", url):
+            raise TaskError("MotherDuck, DuckLake and options are not supported in `url`")
+        path = Path(url.removeprefix(_URL))
         if not path.is_absolute() and self.only_absolute:
             raise TaskError(
                 "The database file path is not valid (Path to database file must be absolute)"
@@ -229,45 +228,42 @@ class _Statements(jdbc.Statements):
             return {}
         path.parent.mkdir(exist_ok=True)
         self._folder = path.parent
-        return {"workingDir": str(self._folder), "dbFilePath": str(path)}
+        return {"workingDir": str(self._folder), "dbFilePath": self._database}
 
-    def _write_input_files(self) -> None:
-        given = self.given("inputFiles")
-        if isinstance(given, str):
-            given = json.loads(self.context.text(given))
-        elif given is not None:
-            given = self.context.render({k: v for k, v in given.items() if v is not None})
-        for name, content in (given or {}).items():
-            # Rendered once more, as in the plugin: now with the variables of this task.
-            self._write(self.context.text(name), self.context.text(content))
-
-    def _write(self, name: str, content: str) -> None:
-        """Put a file into the folder: a stored one by its URI, or a text."""
-        target = self._path(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if content.startswith(SCHEME):
-            with self.context.storage.open(content) as source, target.open("wb") as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)
-        else:
-            target.write_text(content, encoding="utf-8")
-
-    def _create_output_files(self) -> dict[str, str]:
-        files = {}
-        for name in self.rendered("outputFiles") or ():
-            prefix = self._path(name).name
-            handle, path = tempfile.mkstemp(".tmp", f"{prefix}_", self._folder)
-            open(handle).close()
-            files[name] = path
-        return files
+    def _input_files(self) -> Mapping[str, Any]:
+        given = self._structured("inputFiles")
+        if not isinstance(given, Mapping | None):
+            raise TaskError(f"Invalid `files` properties with type '{type(given).__name__}'")
+        return {name: content for name, content in (given or {}).items() if content is not None}
 
     def _path(self, name: str) -> Path:
+        """The place of a file in the folder."""
+        if self._folder is None:
+            raise TaskError("Files are only supported where `url` has the path of a database")
+        return self._folder / name
+
+    def _relative(self, name: str) -> str:
         if name.startswith(("./", "..", "/")):
             raise TaskError(
                 f"Invalid outputFile (only relative path is supported) for path '{name}'"
             )
-        if self._folder is None:
-            raise TaskError("Files need a url with the absolute path of the database")
-        return self._folder / name
+        return name
+
+    def _write(self, name: str, content: str) -> Path:
+        """Put a file into the folder: a stored one by its URI, or a text."""
+        path = self._path(self._relative(name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content.startswith(SCHEME):
+            with self.context.storage.open(content) as source, path.open("wb") as sink:
+                shutil.copyfileobj(source, sink, 1 << 20)
+        else:
+            path.write_text(content, encoding="utf-8")
+        return path
+
+    def _new_file(self, name: str) -> str:
+        handle, path = tempfile.mkstemp(".tmp", f"{self._relative(name)}_", self._path(""))
+        os.close(handle)
+        return path
 
     # --- statements ------------------------------------------------------------------------------
 
@@ -295,12 +291,11 @@ class _Statements(jdbc.Statements):
         if self._folder is not None:
             folder = str(self._folder).replace("'", "''")
             connection.execute(f"SET file_search_path='{folder}'")
-        given = self.data.get("communityExtensions")
-        if given is None:
-            # The image of the genuine server holds this one; there is no copy of it here.
-            self.context.log("DEBUG", "The DuckDB extension 'ion' is not there: no Ion files.")
+        if self.data.get("communityExtensions") is None:
+            # The genuine plugin brings this one along.
+            self.context.log("DEBUG", "The DuckDB extension 'ion' is not here: no Ion files.")
             return
-        for extension in self.context.render(given) or ():
+        for extension in self._structured("communityExtensions"):
             if not _EXTENSION.fullmatch(extension):
                 self.context.log(
                     "WARN",
@@ -351,10 +346,16 @@ class _Statements(jdbc.Statements):
         while rows := relation.fetchmany(_CHUNK):
             self.context.cancellation.check()
             for row in rows:
-                yield {
-                    name: cell(value, kind, name, zone)
-                    for value, (name, kind) in zip(row, columns, strict=True)
-                }
+                cells = {}
+                for value, (name, kind) in zip(row, columns, strict=True):
+                    try:
+                        cells[name] = cell(value, kind, zone)
+                    except TypeError as error:
+                        raise TaskError(
+                            f"Data of type 'class {_UNKNOWN.get(kind.id, error)}' for column "
+                            f"'{name}' is not supported, the column type is '{kind}'"
+                        ) from error
+                yield cells
 
 
 class Query(_Statements, jdbc.Query):
