@@ -71,7 +71,9 @@ def main() -> int:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(render_page(warehouse, stack), encoding="utf-8")
         except OSError as error:
-            sys.exit(f"{output} cannot be written: {error.strerror}; name another --output")
+            sys.exit(
+                f"{output} cannot be written ({error.strerror}): name another file with --output"
+            )
     print(output)
     return 0
 

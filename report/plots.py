@@ -48,6 +48,7 @@ _styled = context(
             "grid.color": _GRID,
             "legend.frameon": False,
             "xtick.labelcolor": _INK,
+            "xtick.major.pad": 8,
             "xtick.major.size": 0,
             "ytick.labelcolor": _INK,
             "ytick.major.size": 0,
@@ -88,6 +89,7 @@ def plot_trips_per_day(days: Sequence[Day]) -> Markup:
         trips = {row.day: row.trips for row in rows}
         values = [trips.get(day, nan) for day in calendar]
         axes.plot(calendar, values, color=look.color, label=look.label)
+        axes.margins(x=0)  # else the axis tells the month before or after
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_formatter(EngFormatter(sep=""))

@@ -65,8 +65,8 @@ class Warehouse:
         days: the trips of every day of the loaded months, by taxi and day.
         hours: the trips by taxi and hour of the day.
         months: the loaded months, by taxi and month.
-        zones: the zones with the highest revenue, the highest first.
-        loads: the last loads, the latest first.
+        zones: the 15 zones with the highest revenue, the highest first.
+        loads: the last 20 loads, the latest first.
         has_zones: whether the names of the zones are loaded.
         trips_outside_month: the trips dated outside the month of their file, which days and hours
             leave out.
@@ -81,15 +81,11 @@ class Warehouse:
     trips_outside_month: int
 
 
-def read_warehouse(
-    connection: psycopg.Connection, *, zones: int = 15, loads: int = 20
-) -> Warehouse:
+def read_warehouse(connection: psycopg.Connection) -> Warehouse:
     """Reads what the page shows, all of it as it was at one moment.
 
     Args:
         connection: the warehouse, as a role that may read it; no transaction has begun on it.
-        zones: how many zones to return.
-        loads: how many loads to return.
 
     Raises:
         psycopg.errors.UndefinedTable: nothing was ever loaded into this warehouse.
@@ -141,9 +137,8 @@ def read_warehouse(
                     coalesce(sum(revenue) FILTER (WHERE taxi = 'yellow'), 0)::float8 AS yellow,
                     coalesce(sum(revenue) FILTER (WHERE taxi = 'green'), 0)::float8 AS green
                 FROM reports.monthly_revenue
-                GROUP BY 1 ORDER BY sum(revenue) DESC NULLS LAST, 1 LIMIT %s
+                GROUP BY 1 ORDER BY sum(revenue) DESC NULLS LAST, 1 LIMIT 15
                 """,
-                zones,
             ),
             loads=_rows(
                 connection,
@@ -152,9 +147,8 @@ def read_warehouse(
                 SELECT load_id, started_at, taxi, month, state,
                     rows_read, rows_loaded, rows_rejected,
                     extract(epoch FROM finished_at - started_at)::float8 AS seconds
-                FROM quality.loads ORDER BY started_at DESC, load_id LIMIT %s
+                FROM quality.loads ORDER BY started_at DESC, load_id LIMIT 20
                 """,
-                loads,
             ),
             has_zones=_value(connection, "SELECT EXISTS (SELECT FROM trips.zones)"),
             trips_outside_month=_value(
@@ -171,11 +165,9 @@ def read_warehouse(
         )
 
 
-def _rows(
-    connection: psycopg.Connection, row: type[_Row], query: LiteralString, *parameters: int
-) -> list[_Row]:
+def _rows(connection: psycopg.Connection, row: type[_Row], query: LiteralString) -> list[_Row]:
     with connection.cursor(row_factory=class_row(row)) as cursor:
-        return cursor.execute(query, parameters).fetchall()
+        return cursor.execute(query).fetchall()
 
 
 def _value(connection: psycopg.Connection, query: LiteralString) -> Any:

@@ -1,0 +1,254 @@
+"""make report against PostgreSQL: from the tables that the flows make to the page."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from jinja2 import Template
+
+from infra.databases import WAREHOUSE_SCHEMAS
+from report import __main__ as report
+from report.warehouse import Hour, Month, Zone, read_warehouse
+from tests.integration.conftest import PostgresServer
+from tests.integration.stand_in_fixtures import Database, new_database
+from tests.unit.command_line import ROOT, CommandLine, Ended
+
+FILES = ROOT / "flows/zoomcamp/files"
+READER, PASSWORD = "report_reader", "secret"
+JANUARY, FEBRUARY = date(2019, 1, 1), date(2019, 2, 1)
+NOTHING_LOADED = (
+    "Nothing was loaded into the warehouse of stack dev yet: make up STACK=dev && "
+    'make run-flow STACK=dev FLOW=zoomcamp/taxi_load INPUTS="taxi=yellow month=2019-01"\n'
+)
+
+
+@pytest.fixture(scope="module")
+def reader(postgres: PostgresServer) -> Iterator[None]:
+    """A role that may log in and read what it is let."""
+    with postgres.connect() as connection:
+        connection.execute(f"CREATE ROLE {READER} LOGIN PASSWORD '{PASSWORD}'")
+        yield
+        connection.execute(f"DROP ROLE {READER}")
+
+
+@pytest.fixture
+def database(postgres: PostgresServer, reader: None) -> Iterator[Database]:
+    """A warehouse as the stack makes it, before any load."""
+    with new_database(postgres) as database, database.connect() as connection:
+        for schema in WAREHOUSE_SCHEMAS:
+            connection.execute(
+                f"CREATE SCHEMA {schema};"
+                f"GRANT USAGE ON SCHEMA {schema} TO {READER};"
+                f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {READER}"
+            )
+        yield database
+
+
+@pytest.fixture
+def tables(database: Database) -> Iterator[psycopg.Connection]:
+    """A connection to a warehouse with the flows' tables, as who may write to it."""
+    schema = Template((FILES / "sql/schema.sql").read_text())
+    lists = {
+        taxi: list(csv.DictReader((FILES / f"columns/{taxi}.csv").read_text().splitlines()))
+        for taxi in ("yellow", "green")
+    }
+    columns = {
+        taxi: ", ".join(f"ADD {row['column']} {row['type']}" for row in rows)
+        for taxi, rows in lists.items()
+    } | {"every": "'yellow.pickup_at'", "common": "pickup_at"}
+    with database.connect() as connection:
+        connection.execute(schema.render(outputs={"columns": {"row": columns}}))
+        yield connection
+
+
+@pytest.fixture
+def loaded(tables: psycopg.Connection) -> psycopg.Connection:
+    """A warehouse that holds two months of yellow cabs and one of green cabs."""
+    insert(
+        tables, "trips.zones", (1, "Queens", "JFK & <b>", "Airports"), (2, "Bronx", "Norwood", "")
+    )
+    insert(
+        tables,
+        "reports.trips_per_hour",
+        ("yellow", JANUARY, datetime(2019, 1, 1, 6), 10),
+        ("yellow", JANUARY, datetime(2019, 1, 1, 18), 20),
+        ("yellow", JANUARY, datetime(2019, 1, 31, 6), 5),
+        ("yellow", FEBRUARY, datetime(2019, 2, 14, 6), 7),
+        ("green", JANUARY, datetime(2019, 1, 2, 0), 3),
+    )
+    insert(
+        tables,
+        "reports.revenue",
+        ("yellow", JANUARY, 1, 30, "100.50"),
+        ("yellow", JANUARY, 2, 5, "2000"),
+        ("yellow", FEBRUARY, 99, 7, "70"),
+        ("green", JANUARY, 2, 3, "30.25"),
+    )
+    add_load(tables, "first", "LOADED", 0, outside=100)
+    add_load(tables, "again", "LOADED", 1, outside=9)
+    add_load(tables, "worse", "FAILED", 2)
+    add_load(tables, "green", "LOADED", 3, taxi="green", outside=1)
+    return tables
+
+
+def insert(connection: psycopg.Connection, table: str, *rows: tuple[Any, ...]) -> None:
+    places = ", ".join(["%s"] * len(rows[0]))
+    with connection.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO {table} VALUES ({places})", rows)
+
+
+def add_load(
+    connection: psycopg.Connection,
+    load_id: str,
+    state: str,
+    hour: int,
+    *,
+    taxi: str = "yellow",
+    outside: int | None = None,
+) -> None:
+    connection.execute(
+        """
+        INSERT INTO quality.loads (
+            load_id, batch, taxi, month, state, file_name, rows_read, rows_loaded, rows_rejected,
+            rows_outside_month, started_at, finished_at
+        ) VALUES (
+            %(id)s, %(id)s, %(taxi)s, '2019-01-01', %(state)s, 'file', 44, 43, 1, %(outside)s,
+            %(moment)s, %(moment)s + interval '2.5 seconds'
+        )
+        """,
+        {
+            "id": load_id,
+            "taxi": taxi,
+            "state": state,
+            "outside": outside,
+            # In a zone that is not the page's.
+            "moment": datetime(2026, 1, 1, hour, tzinfo=timezone(timedelta(hours=-5))),
+        },
+    )
+
+
+@pytest.fixture
+def command(
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> CommandLine:
+    """The command line of a stack that is up, whose warehouse the database is."""
+    command = CommandLine(tmp_path, monkeypatch, capfd)
+    command.add_stack(resources=3)
+    command.set(
+        outputs={
+            "postgresHost": database.server.host,
+            "postgresPort": database.server.port,
+            "warehouseDatabase": database.name,
+            "readerUser": READER,
+            "readerPassword": PASSWORD,
+        }
+    )
+    return command
+
+
+def test_what_the_page_shows_is_what_the_tables_hold(
+    loaded: psycopg.Connection, database: Database
+) -> None:
+    with database.server.connect(database.name, READER, PASSWORD) as connection:
+        warehouse = read_warehouse(connection)
+    trips = {(row.taxi, row.day): row.trips for row in warehouse.days if row.trips}
+    assert trips == {
+        ("yellow", date(2019, 1, 1)): 30,
+        ("yellow", date(2019, 1, 31)): 5,
+        ("yellow", date(2019, 2, 14)): 7,
+        ("green", date(2019, 1, 2)): 3,
+    }
+    # A day without trips is a day of a loaded month all the same.
+    assert len(warehouse.days) == 31 + 28 + 31
+    assert warehouse.hours == [Hour("green", 0, 3), Hour("yellow", 6, 22), Hour("yellow", 18, 20)]
+    assert warehouse.months == [
+        Month("green", JANUARY, 3, 30.25),
+        Month("yellow", JANUARY, 35, 2100.5),
+        Month("yellow", FEBRUARY, 7, 70.0),
+    ]
+    assert warehouse.zones == [
+        Zone("Norwood", 2000.0, 30.25),
+        Zone("JFK & <b>", 100.5, 0.0),
+        Zone("Unknown", 70.0, 0.0),
+    ]
+    assert [load.load_id for load in warehouse.loads] == ["green", "worse", "again", "first"]
+    assert {load.seconds for load in warehouse.loads} == {2.5}
+    assert warehouse.has_zones
+    # Not those of the file that was replaced.
+    assert warehouse.trips_outside_month == 10
+
+
+def test_only_the_first_zones_and_the_last_loads_are_read(tables: psycopg.Connection) -> None:
+    insert(tables, "trips.zones", *((zone, "", f"Zone {zone}", "") for zone in range(17)))
+    insert(
+        tables,
+        "reports.revenue",
+        *(("green", JANUARY, zone, 1, zone) for zone in range(17)),
+    )
+    for hour in range(22):
+        add_load(tables, f"load {hour}", "LOADED", hour)
+    warehouse = read_warehouse(tables)
+    assert [row.zone for row in warehouse.zones] == [f"Zone {zone}" for zone in range(16, 1, -1)]
+    assert [row.load_id for row in warehouse.loads] == [f"load {hour}" for hour in range(21, 1, -1)]
+
+
+def test_page_is_written_where_it_is_said_and_twice_the_same(
+    loaded: psycopg.Connection, command: CommandLine
+) -> None:
+    files = [command.folder / "new/folder/one.html", command.folder / "two.html"]
+    for file in files:
+        assert command.run(report.main, "--output", str(file)) == Ended(0, f"{file}\n", "")
+    one, two = (file.read_bytes() for file in files)
+    assert one == two
+    page = one.decode()
+    assert page.count("<svg ") == 4
+    assert "JFK &amp; &lt;b&gt;" in page
+    assert "<td>2026-01-01 05:00:00</td>" in page
+    assert PASSWORD not in page
+
+
+@pytest.mark.parametrize("state", ["without schemas", "without tables", "without rows"])
+def test_warehouse_without_loads_is_named(
+    request: pytest.FixtureRequest, database: Database, command: CommandLine, state: str
+) -> None:
+    if state == "without schemas":
+        with database.connect() as connection:
+            connection.execute(f"DROP SCHEMA {', '.join(WAREHOUSE_SCHEMAS)}")
+    if state == "without rows":
+        request.getfixturevalue("tables")
+    assert command.run(report.main) == Ended(1, "", NOTHING_LOADED)
+
+
+def test_page_is_made_where_all_loads_failed(
+    tables: psycopg.Connection, command: CommandLine, tmp_path: Path
+) -> None:
+    add_load(tables, "worse", "FAILED", 0)
+    assert command.run(report.main, "--output", str(tmp_path / "page")).code == 0
+    assert "✗ FAILED" in (tmp_path / "page").read_text()
+
+
+def test_role_that_may_not_read_is_told(loaded: psycopg.Connection, command: CommandLine) -> None:
+    loaded.execute(f"REVOKE USAGE ON SCHEMA reports FROM {READER}")
+    assert command.run(report.main) == Ended(
+        1,
+        "",
+        "The warehouse of stack dev cannot be read (permission denied for schema reports): "
+        "make up STACK=dev\n",
+    )
+
+
+def test_file_that_cannot_be_written_is_named(
+    loaded: psycopg.Connection, command: CommandLine, tmp_path: Path
+) -> None:
+    assert command.run(report.main, "--output", str(tmp_path)) == Ended(
+        1, "", f"{tmp_path} cannot be written (Is a directory): name another file with --output\n"
+    )
