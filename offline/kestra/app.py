@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from offline.kestra import states
-from offline.kestra.api import executions, flows, logs, misc, namespaces, triggers
+from offline.kestra.api import dashboards, executions, flows, logs, misc, namespaces, triggers
 from offline.kestra.api.routing import Server, answer, error, not_allowed, routes
 from offline.kestra.config import Config
 from offline.kestra.store import Conditions, Page, Store
@@ -31,8 +31,8 @@ _PAGE_SIZE = 25
 # What the genuine server has and the stand-in has not, so that it can say so: resources, and the
 # last parts of paths below the resources that it has.
 _GENUINE = (
-    "apps", "basicAuth", "blueprints", "cluster", "dashboards", "kv", "metrics", "plugins", "stats",
-    "taskruns", "templates", "tests", "usages",
+    "apps", "basicAuth", "blueprints", "cluster", "kv", "metrics", "plugins", "stats", "taskruns",
+    "templates", "tests", "usages",
 )  # fmt: skip
 _GENUINE_ACTIONS = (
     "by-ids", "by-query", "change-status", "eval", "follow", "force-run", "graph", "labels",
@@ -149,12 +149,15 @@ def _page(server: Server) -> Route:
 
 def api(server: Server) -> Starlette:
     """The application of the main port."""
-    every = routes(server, _RESOURCES)
+    # Release 0.20 has no dashboards with PostgreSQL.
+    has_dashboards = server.config.release.tenant is not None
+    every = routes(server, [*_RESOURCES, *([dashboards.route] if has_dashboards else [])])
+    genuine = (*_GENUINE, *(["dashboards"] if has_dashboards else []))
     prefix = f"{server.config.release.api}/"
 
     async def missing(request: Request, _: Exception) -> Response:
         parts = request.url.path.removeprefix(prefix).split("/")
-        if parts[0] in _GENUINE or parts[-1] in _GENUINE_ACTIONS:
+        if parts[0] in genuine or parts[-1] in _GENUINE_ACTIONS:
             wanted = "/".join(parts)
             return error(
                 request, 501, f"Not Implemented: the stand-in for Kestra has no `{wanted}`"

@@ -105,7 +105,7 @@ class Flows:
         node = source.compose(text, resource)
         data = reader.trigger(node) if trigger else reader.task(node)
         cls = schema.TRIGGERS[data["type"]] if trigger else self._tasks[data["type"]]
-        _raise(schema.violations(data, cls, self._tasks))
+        schema.refuse(schema.violations(data, cls, self._tasks))
         return data
 
     def validate(self, flow: Json) -> None:
@@ -120,7 +120,7 @@ class Flows:
             (f"{path}: {message}", Violation(path, message))
             for path, message in self._rules(complete)
         ]
-        _raise(found)
+        schema.refuse(found)
 
     def _rules(self, flow: Json) -> Iterator[tuple[str, str]]:
         """The constraints that are more than one property's."""
@@ -372,9 +372,3 @@ def _is_pattern(text: str) -> bool:
     except re.error:
         return False
     return True
-
-
-def _raise(found: list[tuple[str, Violation]]) -> None:
-    if found:
-        message = "".join(f"{line}\n" for line, _ in found)
-        raise ConstraintViolations(message, [broken for _, broken in found])

@@ -18,6 +18,7 @@ from offline.kestra import app, states
 from offline.kestra.api.routing import Server
 from offline.kestra.config import Config
 from offline.kestra.context import Services
+from offline.kestra.dashboards import Dashboards
 from offline.kestra.executor import Executor
 from offline.kestra.flows import Flows
 from offline.kestra.scheduler import Scheduler
@@ -74,7 +75,8 @@ def run(config: Config) -> None:
     scheduler = Scheduler(services, executor)
     flows = Flows(store, config.release, scheduler.flow_changed)
     uuid = store.setting("kestra.server.uuid", states.create_id())
-    server = Server(config, services, flows, executor, scheduler, uuid)
+    dashboards = Dashboards(store, config.release.tenant)
+    server = Server(config, services, flows, dashboards, executor, scheduler, uuid)
     if config.release.tenant and (config.basic_auth is None or config.basic_auth.errors):
         reasons = config.basic_auth.errors if config.basic_auth else ("no credentials are set",)
         _LOG.error("kestra.server.basic-auth: nobody can log in: %s", "; ".join(reasons))

@@ -23,7 +23,7 @@ def configs(call: Call) -> Any:
     if config.release.tenant:
         shown |= {
             "edition": "OSS",
-            "isCustomDashboardsEnabled": False,
+            "isCustomDashboardsEnabled": True,
             "isAnonymousUsageEnabled": False,
             "isUiAnonymousUsageEnabled": False,
             "url": config.url,

@@ -23,6 +23,7 @@ from starlette.routing import Match, Route
 from offline.kestra import errors, states
 from offline.kestra.config import Config
 from offline.kestra.context import Services
+from offline.kestra.dashboards import Dashboards
 from offline.kestra.executor import Executor
 from offline.kestra.flows import Flows
 from offline.kestra.pebble import RenderError, to_json
@@ -55,6 +56,7 @@ class Server:
     config: Config
     services: Services
     flows: Flows
+    dashboards: Dashboards
     executor: Executor
     scheduler: Scheduler
     uuid: str
