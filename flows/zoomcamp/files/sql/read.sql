@@ -85,7 +85,7 @@ SET VARIABLE read = (
       'problem(''' || header || ''', ' || field || ', ' || value || ', ''' || type || ''', '
       || (required = 'value') || ')', ', '
     )
-    || ', '''') END AS reason, CASE WHEN {{ inputs.format == 'parquet' }} OR '
+    || ', '''') END AS reason, CASE WHEN {{ inputs.format == 'parquet' }} OR contains(line, ''"'') OR '
     || string_agg(value || ' <> ' || field, ' OR ') FILTER (type = 'integer')
     || ' THEN ' || string_agg('coalesce(' || value || ', '''')', ' || '','' || ' ORDER BY place)
     || ' ELSE line END AS trip FROM lines'
