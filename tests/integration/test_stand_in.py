@@ -365,6 +365,46 @@ outputs:
     assert not list((client.server.folder / "storage" / "t" / "copies").rglob("*.ion"))
 
 
+def test_duckdb_prepares_files_for_postgresql(client: Client, jdbc: str) -> None:
+    execution = client.run(
+        """\
+id: ducks
+tasks:
+  - id: read
+    type: io.kestra.plugin.jdbc.duckdb.Queries
+    inputFiles:
+      in.csv: "id,name\\n1,a\\n2,b\\n3,c"
+    outputFiles: [even, odd]
+    fetchType: FETCH_ONE
+    sql: |
+      CREATE TABLE t AS FROM 'in.csv';
+      COPY (FROM t WHERE id % 2 = 0) TO '{{ outputFiles.even }}' (HEADER false);
+      COPY (FROM t WHERE id % 2 = 1) TO '{{ outputFiles.odd }}' (HEADER false);
+      SELECT count(*) AS lines FROM t;
+  - id: table
+    type: io.kestra.plugin.jdbc.postgresql.Query
+    sql: CREATE TABLE ducks (id int, name text)
+  - id: copy
+    type: io.kestra.plugin.core.flow.ForEach
+    values: [even, odd]
+    tasks:
+      - id: in
+        type: io.kestra.plugin.jdbc.postgresql.CopyIn
+        from: "{{ outputs.read.outputFiles[taskrun.value] }}"
+        table: ducks
+        format: CSV
+outputs:
+  - {id: lines, type: INT, value: "{{ outputs.read.outputs[0].row.lines }}"}
+"""
+        + jdbc
+    )
+    assert state(execution) == "SUCCESS", client.logs(execution)
+    assert execution["outputs"] == {"lines": 3}
+    with client.server.database.connect() as connection:
+        found = connection.execute("SELECT id, name FROM ducks ORDER BY id").fetchall()
+    assert found == [(1, "a"), (2, "b"), (3, "c")]
+
+
 def test_flowable_tasks(client: Client) -> None:
     execution = client.run(
         """\
