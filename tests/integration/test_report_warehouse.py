@@ -12,12 +12,18 @@ import psycopg
 import pytest
 from jinja2 import Template
 
+from bench.months import write_month
 from infra.databases import WAREHOUSE_SCHEMAS
 from report import __main__ as report
 from report.warehouse import Hour, Month, Zone, read_warehouse
+from tests.integration import warehouse_fixtures
 from tests.integration.conftest import PostgresServer
 from tests.integration.stand_in_fixtures import Database, new_database
+from tests.integration.warehouse_fixtures import Warehouse
 from tests.unit.command_line import ROOT, CommandLine, Ended
+
+shared_warehouse = warehouse_fixtures.shared_warehouse
+warehouse = warehouse_fixtures.warehouse
 
 FILES = ROOT / "flows/zoomcamp/files"
 READER, PASSWORD = "report_reader", "secret"
@@ -185,6 +191,30 @@ def test_what_the_page_shows_is_what_the_tables_hold(
     assert warehouse.has_zones
     # Not those of the file that was replaced.
     assert warehouse.trips_outside_month == 10
+
+
+def test_what_the_page_shows_is_what_the_flow_loaded(warehouse: Warehouse) -> None:
+    for taxi, month in (("yellow", "2019-01"), ("yellow", "2019-02"), ("green", "2019-01")):
+        write_month(warehouse.folder, taxi, month, 10_000)
+        warehouse.load(taxi, month)
+    with warehouse.database.connect() as connection:
+        shown = read_warehouse(connection)
+    dated_within = "FROM trips.all_trips WHERE date_trunc('month', pickup_at) = month"
+    assert [day._asdict() for day in shown.days if day.trips] == warehouse.rows(
+        f"SELECT taxi, pickup_at::date AS day, count(*) AS trips {dated_within} "
+        "GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+    assert [hour._asdict() for hour in shown.hours] == warehouse.rows(
+        f"SELECT taxi, extract(hour FROM pickup_at)::integer AS hour, count(*) AS trips "
+        f"{dated_within} GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+    assert [month._asdict() for month in shown.months] == warehouse.rows(
+        "SELECT taxi, month, count(*) AS trips, sum(total_amount)::float8 AS revenue "
+        "FROM trips.all_trips GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+    assert 0 < shown.trips_outside_month == 30_000 - sum(day.trips for day in shown.days)
+    assert [load.state for load in shown.loads] == ["LOADED"] * 3
+    assert not shown.has_zones
 
 
 def test_only_the_first_zones_and_the_last_loads_are_read(tables: psycopg.Connection) -> None:
