@@ -5,11 +5,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 
-from bench import flows, up
+from bench import etl, flows, up
 
 _BENCHMARKS: dict[str, Callable[[int], Iterable[object]]] = {
     "up": up.compare,
     "flows": flows.compare,
+    "etl": etl.compare,
 }
 
 

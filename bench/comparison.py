@@ -1,9 +1,35 @@
 """Two ways to the same end, measured by turns."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+
+
+class Ratios:
+    """What was measured of Podium over what was measured of its baseline, round by round.
+
+    Attributes:
+        median: the ratio in the middle.
+    """
+
+    def __init__(self, own: Sequence[float], baseline: Sequence[float]) -> None:
+        """Divides.
+
+        Args:
+            own: what was measured of Podium in each round.
+            baseline: what was measured of its baseline in the same rounds.
+
+        Raises:
+            ValueError: the one was measured more often than the other.
+        """
+        ratios = [each / other for each, other in zip(own, baseline, strict=True)]
+        self.median = median(ratios)
+        self._least, self._most = min(ratios), max(ratios)
+
+    def __str__(self) -> str:
+        """Returns the ratio in the middle and their range."""
+        return f"{self.median:5.2f} ({self._least:.2f} to {self._most:.2f})"
 
 
 @dataclass
@@ -24,13 +50,23 @@ class Comparison:
 
     def __str__(self) -> str:
         """Returns one line: both medians, the median of the rounds' ratios and their range."""
-        pairs = zip(self.seconds, self.baseline_seconds, strict=True)
-        ratios = sorted(own / baseline for own, baseline in pairs)
+        ratios = Ratios(self.seconds, self.baseline_seconds)
         return (
             f"  {self.name:10} {median(self.seconds):6.2f} s   {self.baseline:32} "
-            f"{median(self.baseline_seconds):6.2f} s   "
-            f"{median(ratios):5.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            f"{median(self.baseline_seconds):6.2f} s   {ratios}"
         )
+
+
+def aim(words: str, value: float, limit: float) -> str:
+    """Returns a line that says what was aimed at and whether it was met.
+
+    Args:
+        words: what was measured, beside what.
+        value: the ratio measured.
+        limit: what it should be at most.
+    """
+    verdict = "met" if value <= limit else "MISSED"
+    return f"  {words:58} {value:6.2f}   at most {limit:.2f}   {verdict}"
 
 
 def seconds(action: Callable[[], object]) -> float:

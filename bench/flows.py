@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from bench.comparison import seconds
+from bench.comparison import aim, seconds
 from bench.kestra import Kestra, running_kestra
 from bench.project import PROJECT_FOLDER, Project
 
@@ -199,8 +199,7 @@ def _aims(tables: dict[int, _Table]) -> Iterator[str]:
         (f"  {up} for each flow, of 100", per_flow[0] / per_flow[1], 1.0),
         (f"{_SINGLE}, 100: {up}, of {_COMPONENTS}", hundred.ratio(_SINGLE, up, _COMPONENTS), 2.2),
     ):
-        verdict = "met" if value <= limit else "MISSED"
-        yield f"  {words:58} {value:6.2f}   at most {limit:.1f}   {verdict}"
+        yield aim(words, value, limit)
 
 
 def _measure(kestra: Kestra, count: int, rounds: int) -> _Table:

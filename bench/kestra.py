@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import docker
 import httpx
-import psycopg
 import yaml
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from psycopg.conninfo import conninfo_to_dict
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from bench.postgres import running_postgres
 from bench.project import PROJECT_FOLDER
 
-_POSTGRES_IMAGE = "podium-offline/postgres:15"
 _VERSION = "1.3.34"
 _START_SECONDS = 30
 
@@ -59,32 +58,15 @@ def running_kestra() -> Iterator[Kestra]:
     password = secrets.token_hex()
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(TemporaryDirectory(prefix="podium-bench-kestra-")))
-        client = docker.from_env()
-        cleanup.callback(client.close)
-        database = client.containers.run(
-            _POSTGRES_IMAGE,
-            detach=True,
-            environment={"POSTGRES_PASSWORD": password},
-            ports={"5432/tcp": ("127.0.0.1", 0)},
-        )
-        cleanup.callback(database.remove, force=True, v=True)
-        database_port = client.api.port(str(database.id), 5432)[0]["HostPort"]
-        retrying = Retrying(
-            retry=retry_if_exception_type((psycopg.OperationalError, httpx.TransportError)),
-            stop=stop_after_delay(_START_SECONDS),
-            wait=wait_fixed(0.1),
-            reraise=True,
-        )
-        database_login = f"host=127.0.0.1 port={database_port} user=postgres password={password}"
-        retrying(psycopg.connect, database_login).close()
+        database = conninfo_to_dict(cleanup.enter_context(running_postgres()))
         port, management_port = _free_ports(2)
         kestra = Kestra(f"http://127.0.0.1:{port}", "admin@kestra.dev", f"Aa1{password}")
         configuration = {
             "datasources": {
                 "postgres": {
-                    "url": f"jdbc:postgresql://127.0.0.1:{database_port}/postgres",
-                    "username": "postgres",
-                    "password": password,
+                    "url": f"jdbc:postgresql://127.0.0.1:{database['port']}/postgres",
+                    "username": database["user"],
+                    "password": database["password"],
                 }
             },
             "micronaut": {"server": {"host": "127.0.0.1", "port": port}},
@@ -110,8 +92,18 @@ def running_kestra() -> Iterator[Kestra]:
         )
         cleanup.callback(server.wait)
         cleanup.callback(server.terminate)
-        retrying(httpx.get, f"{kestra.url}/ping")
+        _wait_for(f"{kestra.url}/ping")
         yield kestra
+
+
+@retry(
+    retry=retry_if_exception_type(httpx.TransportError),
+    stop=stop_after_delay(_START_SECONDS),
+    wait=wait_fixed(0.1),
+    reraise=True,
+)
+def _wait_for(url: str) -> None:
+    httpx.get(url)
 
 
 def _free_ports(count: int) -> list[int]:

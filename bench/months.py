@@ -194,6 +194,7 @@ def write_month(
     fields = ", ".join(f'{expression} AS "{name}"' for name, expression in columns.items())
     options = "" if file_format == "parquet" else "(TIMESTAMPFORMAT '%Y-%m-%d %H:%M:%S')"
     with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
         for name, value in variables.items():
             connection.execute(f"SET VARIABLE {name} = $1", [value])
         connection.execute(_TRIPS)
