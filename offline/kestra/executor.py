@@ -325,27 +325,31 @@ class _Run:
         except (TaskError, RenderError, NotFound) as error:
             message = str(error)
             trace = traceback.format_exception(error)
+            outputs = error.outputs if isinstance(error, TaskError) else {}
         except (psycopg.Error, PoolTimeout, _Stopping):
             raise  # Kestra's own database, not one that the task works on; or our end
         except Exception as error:  # whatever a task does, the execution must come to an end
             message = f"{type(error).__name__}: {error}"
             trace = traceback.format_exception(error)
+            outputs = {}
         context.log("ERROR", message)
         context.log("TRACE", "".join(trace))
-        return "FAILED", {}
+        return "FAILED", outputs
 
     def _timed(self, task: Runnable, timed_out: threading.Event) -> tuple[str, Json]:
         """Run a task and cancel it when its time is over."""
         seconds = self._timeout(task)
         with self._cancellable(task.context) as cancellation:
-            if seconds is None:
-                return "SUCCESS", task.run()
-            timer = threading.Timer(seconds, self._time_out, (cancellation, timed_out))
-            timer.start()
+            timer = None
+            if seconds is not None:
+                timer = threading.Timer(seconds, self._time_out, (cancellation, timed_out))
+                timer.start()
             try:
-                return "SUCCESS", task.run()
+                outputs = task.run()
             finally:
-                timer.cancel()
+                if timer:
+                    timer.cancel()
+            return task.state, outputs
 
     @contextmanager
     def _worker(self, context: RunContext) -> Iterator[None]:

@@ -132,6 +132,9 @@ class Flows:
             pattern = each.get("validator")
             if pattern is not None and not _is_pattern(pattern):
                 yield f"inputs[{index}].validator", f"invalid pattern [{pattern}]"
+        for task in flow_tasks(flow):
+            for fault in TYPES[task["type"]].faults(task):
+                yield task["id"], fault
         problems = list(self._problems(flow))
         if problems:
             yield "", f"Invalid Flow: {', '.join(problems)}"

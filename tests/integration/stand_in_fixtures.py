@@ -97,6 +97,8 @@ class StandIn:
     def start(self) -> None:
         environment = {
             **os.environ,
+            # As in the image: scripts find this Python, with the package `kestra`.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "KESTRA_STAND_IN_VERSION": self.version,
             "KESTRA_CONFIGURATION": yaml.safe_dump(self.configuration()),
         }

@@ -342,6 +342,8 @@ def _file(call: Call) -> Path:
 
 @route("DELETE", "/executions/{execution}/kill")
 def kill(call: Call) -> Any:
+    if not call.flag("isOnKillCascade", True):
+        raise IllegalArgument("isOnKillCascade=false is not supported by the stand-in for Kestra")
     if call.server.store.execution(call.path["execution"]) is None:
         return None
     call.server.executor.kill(call.path["execution"])

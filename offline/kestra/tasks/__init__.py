@@ -14,6 +14,7 @@ from offline.kestra.tasks import (
     http,
     jdbc_duckdb,
     jdbc_postgresql,
+    scripts,
     serdes,
     subflow,
 )
@@ -21,7 +22,17 @@ from offline.kestra.tasks.base import Executable, Flowable, Runnable, TaskType
 
 TYPES: Mapping[str, type[Runnable] | type[Flowable] | type[Executable]] = {
     name: task
-    for module in (core, flow, subflow, http, compress, jdbc_duckdb, jdbc_postgresql, serdes)
+    for module in (
+        core,
+        flow,
+        subflow,
+        http,
+        compress,
+        jdbc_duckdb,
+        jdbc_postgresql,
+        scripts,
+        serdes,
+    )
     for task in module.TASKS
     for name in (task.type, *task.aliases)
 }

@@ -12,7 +12,15 @@ from offline.kestra.schema import Json, Property
 
 
 class TaskError(Exception):
-    """A task failed; the message is what its log says."""
+    """A task failed; the message is what its log says.
+
+    Args:
+        outputs: what it has to give all the same.
+    """
+
+    def __init__(self, message: str, outputs: Json | None = None) -> None:
+        super().__init__(message)
+        self.outputs = outputs or {}
 
 
 class TaskType:
@@ -33,6 +41,11 @@ class TaskType:
     def __init__(self, data: Json, context: RunContext) -> None:
         self.data = data
         self.context = context
+
+    @classmethod
+    def faults(cls, data: Json) -> Iterator[str]:
+        """What is wrong with a task as it stands in the flow, beyond single properties."""
+        return iter(())
 
     def given(self, name: str) -> Any:
         """The value of a property as it stands in the flow, or its default."""
@@ -91,7 +104,13 @@ class TaskType:
 
 
 class Runnable(TaskType, ABC):
-    """A task that does something, on one of the worker's threads."""
+    """A task that does something, on one of the worker's threads.
+
+    Attributes:
+        state: what it ends in when it does not fail: SUCCESS or WARNING.
+    """
+
+    state: str = "SUCCESS"
 
     @abstractmethod
     def run(self) -> Json:

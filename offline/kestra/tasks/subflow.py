@@ -5,6 +5,7 @@ Sources: io.kestra.plugin.core.flow.Subflow and io.kestra.core.runners.Executabl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from offline.kestra.context import RunContext
@@ -39,6 +40,15 @@ class Subflow(Executable):
         ),
     }
     unsupported = frozenset({"scheduleDate", "restartBehavior"})
+
+    @classmethod
+    def faults(cls, data: Json) -> Iterator[str]:
+        for label in data.get("labels") or ():
+            if label["key"].startswith("system."):
+                yield (
+                    "System labels can only be set by Kestra itself, offending label: "
+                    f"{label['key']}={label['value']}"
+                )
 
     def create(self) -> tuple[Json, Json]:
         flow = self._flow()

@@ -92,6 +92,52 @@ def test_the_path_of_an_unknown_property_names_all_classes_on_the_way() -> None:
     )
 
 
+SCRIPT = "tasks:\n  - {id: s, type: io.kestra.plugin.scripts.python.Script, script: x"
+SUBFLOW = "tasks:\n  - {id: s, type: io.kestra.plugin.core.flow.Subflow, flowId: g"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            SCRIPT + "}\n",
+            "s: taskRunner: io.kestra.plugin.scripts.runner.docker.Docker is not supp",
+        ),
+        (SCRIPT + ", taskRunner: {type: other.X}}\n", "s: taskRunner: other.X is not supported by"),
+        (SCRIPT + ", dependencies: [pandas]}\n", "dependencies: not supported by the stand-in"),
+        (
+            SCRIPT + ", namespaceFiles: {namespaces: [a]}}\n",
+            "namespaces: not supported by the stand",
+        ),
+        (SUBFLOW + "}\n", "s.namespace: must not be empty"),
+        (
+            SUBFLOW + ", namespace: t, revision: 0}\n",
+            "s.revision: must be greater than or equal to 1",
+        ),
+        (
+            SUBFLOW + ", namespace: t, scheduleDate: x}\n",
+            "scheduleDate: not supported by the stand-",
+        ),
+        (
+            SUBFLOW + ", namespace: t, labels: {system.x: y}}\n",
+            "s: System labels can only be set by Kestra itself, offending label: system.x=y",
+        ),
+    ],
+)
+def test_refuses_what_a_task_cannot_be(source: str, message: str) -> None:
+    assert message in refusal(HEAD + source, "1.3.34")
+
+
+def test_the_task_runner_may_come_from_plugin_defaults() -> None:
+    service = flows("1.3.34")
+    service.validate(
+        service.parse(
+            HEAD + SCRIPT + "}\npluginDefaults:\n  - type: io.kestra.plugin.scripts\n"
+            "    values: {taskRunner: {type: io.kestra.plugin.core.runner.Process}}\n"
+        )
+    )
+
+
 def test_reserved_words_are_those_of_release_1() -> None:
     source = "id: pause\nnamespace: a\n" + LOG
     assert "Flow id is a reserved keyword: pause" in refusal(source, "1.3.34")
