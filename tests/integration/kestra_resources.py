@@ -58,6 +58,11 @@ def key_value(
     return {**props, "ttl": None, "adopt": False, **changes}
 
 
+def dashboard(url: str, source: str, **changes: object) -> Props:
+    props = {**connection(url), "source": source, "path": "dashboards/taxi_loads.yaml"}
+    return {**props, "adopt": False, "overwrite": False, **changes}
+
+
 def stored(outputs: Mapping[str, Any] | None) -> Props:
     """Outputs as they come back from the state, where every number is a float."""
     kept: Props = json.loads(json.dumps(outputs), parse_int=float)

@@ -10,9 +10,9 @@ import pytest
 
 from infra.kestra.api import KestraError
 from infra.kestra.lifecycle import connection, dashboard
+from tests.integration import kestra_resources as resources
 from tests.integration import stand_in_fixtures
 from tests.integration.kestra_resources import Props, stored
-from tests.integration.kestra_resources import connection as connect
 from tests.integration.stand_in_fixtures import ROOT, StandIn
 
 database = stand_in_fixtures.database
@@ -190,8 +190,7 @@ def test_release_0_20_has_no_dashboards(start_stand_in: Callable[..., StandIn]) 
 
 
 def props(server: StandIn, source: str = TEXT, **changes: object) -> Props:
-    inputs = {"source": source, "path": "dashboards/taxi_loads.yaml"}
-    return {**connect(server.base), **inputs, "adopt": False, "overwrite": False, **changes}
+    return resources.dashboard(server.base, source, **changes)
 
 
 def preview(olds: Props, news: Props) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from infra.kestra.api import KestraClient
 from infra.kestra.content import encode
-from infra.kestra.lifecycle import flow, key_value, namespace, namespace_file
+from infra.kestra.lifecycle import dashboard, flow, key_value, namespace, namespace_file
 from tests.integration import kestra_resources as resources
 from tests.integration.conftest import PostgresServer
 from tests.integration.kestra_resources import stored, text
@@ -145,6 +145,25 @@ def test_key_values_go_both_ways(
 
     assert official.kv.delete_key_value(name, "ours", TENANT) is True
     assert key_value.read("id", outs).id == ""
+
+
+def test_dashboards_go_both_ways(server: StandIn, official: kestrapy.KestraClient) -> None:
+    source = "id: größe\ntitle: Größe\ncharts: []\n"
+    props = resources.dashboard(server.base, source)
+    assert official.dashboards.validate_dashboard(TENANT, source).constraints is None
+    assert official.dashboards.create_dashboard(TENANT, source)["id"] == "größe"
+    # It is what ours is, so that it is taken over without a word.
+    outs = stored(dashboard.create(props).outs)
+    assert official.dashboards.search_dashboards(TENANT, q="größe")["total"] == 1
+    edited = source.replace("title: Größe", "title: Weite")
+    assert official.dashboards.update_dashboard("größe", TENANT, edited)["title"] == "Weite"
+    read = dashboard.read("größe", outs)
+    assert read.inputs is not None
+    assert read.inputs["source"] == edited
+    dashboard.update("größe", stored(read.outs), props)
+    assert official.dashboards.dashboard("größe", TENANT)["sourceCode"] == source
+    official.dashboards.delete_dashboard("größe", TENANT)
+    assert dashboard.read("größe", outs).id == ""
 
 
 def test_the_client_and_podium_see_the_same_executions(

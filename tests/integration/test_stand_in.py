@@ -199,7 +199,7 @@ def test_release_1_reserves_words(client: Client) -> None:
 
 
 def test_what_is_not_supported_is_refused_by_name(client: Client) -> None:
-    for method, path in (("GET", "dashboards"), ("POST", "executions/x/resume")):
+    for method, path in (("GET", "blueprints"), ("POST", "executions/x/resume")):
         answer = client.http.request(method, f"/{path}")
         assert answer.status_code == 501
         assert f"has no `{path}`" in answer.json()["message"]
