@@ -27,7 +27,8 @@ _UNITS = ("PACKAGE", "PROCEDURE", "FUNCTION", "TRIGGER", "TYPE")
 _TOKENS = re.compile(
     r"""
     --[^\n]* | /\*.*?(?:\*/|\Z)                            # comments
-    | '(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z)        # text and names
+    | '(?:[^']|'')*(?:'|\Z)                                # texts
+    | "(?:[^"']|""|'(?:[^']|'')*(?:'|\Z))*(?:"|\Z)         # names, which may have texts inside
     | `(?:[^`]|``)*(?:`|\Z) | \[(?:[^\]]|\]\])*(?:\]|\Z)   # names of other databases, lists
     | \$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z)               # dollar quotes
     | (?P<word>\w+)
@@ -81,6 +82,14 @@ def split_statements(script: str) -> list[str]:
     if rest := script[start:].strip():
         statements.append(rest)
     return statements
+
+
+def _count(script: str) -> int:
+    """How many statements of a script count where one is allowed."""
+    return sum(
+        bool(statement) and not statement.lower().startswith("set file_search_path")
+        for statement in split_statements(script)
+    )
 
 
 def bound(statement: str, values: Mapping[str, Any], placeholder: str) -> tuple[str, list[Any]]:
@@ -208,12 +217,12 @@ class Query(Statements):
 
     def results(self) -> Json:
         statement, after = self.script(), self.text("afterSQL")
-        if sum(map(bool, split_statements(statement))) > 1:
+        if _count(statement) > 1:
             raise TaskError(
                 "Query task support only a single SQL statement. "
                 "Use the Queries task to run multiple statements."
             )
-        if after is not None and sum(map(bool, split_statements(after))) > 1:
+        if after is not None and _count(after) > 1:
             raise TaskError(
                 "Query task afterSQL supports only a single SQL statement. "
                 "Use the Queries task to run multiple statements."

@@ -310,7 +310,7 @@ class _Statements(jdbc.Statements):
                 self.context.log(
                     "WARN",
                     f"Failed to install/load DuckDB community extension '{extension}'. "
-                    f"Continuing without it. message={error}",
+                    f"Continuing without it. SQLState=null, message={error}",
                 )
 
     def _execute(self, connection: duckdb.DuckDBPyConnection, script: str) -> Iterator[Json] | None:

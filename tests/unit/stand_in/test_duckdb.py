@@ -281,6 +281,8 @@ def test_parameters(worker: Worker) -> None:
 def test_a_query_is_one_statement(worker: Worker) -> None:
     with pytest.raises(TaskError, match="Query task support only a single SQL statement"):
         worker.run("Query", "SELECT 1; SELECT 2")
+    sql = "SET file_search_path = '{{ workingDir }}/a'; FROM 'x.csv'"
+    assert worker.row(sql, inputFiles={"a/x.csv": "n\n1"}) == {"n": 1}
     with pytest.raises(TaskError, match="afterSQL supports only a single SQL statement"):
         worker.run("Query", "SELECT 1", afterSQL="SELECT 1; SELECT 2", parameters={})
 
@@ -439,7 +441,7 @@ def test_extensions_are_tried_and_the_query_goes_on(
     worker.row("SELECT 1", communityExtensions=["h3", "a-b"])
     assert worker.log.messages("WARN") == [
         "Failed to install/load DuckDB community extension 'h3'. Continuing without it. "
-        "message=HTTP Error: no network",
+        "SQLState=null, message=HTTP Error: no network",
         "Skipping DuckDB community extension 'a-b' because the name contains unsupported "
         "characters.",
     ]

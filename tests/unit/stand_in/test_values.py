@@ -57,6 +57,7 @@ def test_a_type_that_the_plugin_does_not_know() -> None:
         ("SELECT ';' ; SELECT \"a;b\"", ["SELECT ';'", 'SELECT "a;b"']),
         ("SELECT 'it''s;' ; x", ["SELECT 'it''s;'", "x"]),
         ("SELECT ['a;b'] ; x", ["SELECT ['a;b']", "x"]),
+        ('SELECT "it\'s"; x', ['SELECT "it\'s"; x']),
         ("a -- no; cut\n; b", ["a -- no; cut", "b"]),
         ("a /* no; cut */; b", ["a /* no; cut */", "b"]),
         ("DO $$ BEGIN x; END $$; y", ["DO $$ BEGIN x; END $$", "y"]),
