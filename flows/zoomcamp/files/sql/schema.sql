@@ -30,9 +30,7 @@ BEGIN
     UNION ALL
     SELECT 'green', month, line, {{ outputs.columns.row.common }} FROM trips.green;
 
-  CREATE TABLE IF NOT EXISTS trips.zones (
-    location_id integer PRIMARY KEY, borough text, zone text, service_zone text
-  );
+  {{ read('sql/zones.sql') }}
 
   CREATE TABLE IF NOT EXISTS quality.loads (
     load_id text PRIMARY KEY,
