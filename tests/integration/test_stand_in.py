@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import http.server
-import threading
 import time
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +12,6 @@ import pytest
 from tests.integration import stand_in_fixtures
 from tests.integration.stand_in_fixtures import (
     PASSWORD,
-    ROOT,
     USERNAME,
     Client,
     StandIn,
@@ -26,44 +20,13 @@ from tests.integration.stand_in_fixtures import (
     state,
     states,
 )
+from tests.integration.warehouse_fixtures import served
 
 database = stand_in_fixtures.database
 start_stand_in = stand_in_fixtures.start_stand_in
 shared_stand_in = stand_in_fixtures.shared_stand_in
 server = stand_in_fixtures.server
 client = stand_in_fixtures.client
-HEADER = (
-    "VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,RatecodeID,"
-    "store_and_fwd_flag,PULocationID,DOLocationID,payment_type,fare_amount,extra,mta_tax,"
-    "tip_amount,tolls_amount,improvement_surcharge,total_amount,congestion_surcharge\n"
-)
-
-
-def trips(count: int) -> str:
-    """So many yellow trips; every fourth lacks vendor, passengers, rate code and payment type."""
-    rows = []
-    for n in range(count):
-        vendor, passengers, rate, payment = ("", "", "", "") if n % 4 == 3 else (1, 2, 1, n % 2 + 1)
-        rows.append(
-            f"{vendor},2019-01-01 00:{n // 60 % 60:02}:{n % 60:02},2019-01-01 01:00:00,"
-            f"{passengers},1.5,{rate},N,151,239,{payment},7,0.5,0.5,1.65,0,0.3,9.95,"
-        )
-    return HEADER + "\n".join(rows) + "\n"
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Iterator[str]:
-    """A static file server with two months of trips; its address."""
-    folder = tmp_path / "www" / "yellow"
-    folder.mkdir(parents=True)
-    for month, count in (("2019-01", 1000), ("2019-02", 500)):
-        data = gzip.compress(trips(count).encode())
-        (folder / f"yellow_tripdata_{month}.csv.gz").write_bytes(data)
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "www")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 @pytest.fixture
@@ -77,87 +40,19 @@ def jdbc(shared_stand_in: StandIn) -> str:
     )
 
 
-# --- the taxi flow --------------------------------------------------------------------------------
+# --- secrets --------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def taxi(start_stand_in: Start, database: Any, files: str) -> Client:
-    user, password = database.server.user, database.server.password
-    server = start_stand_in(
-        globals={"source": f"{files}/{{taxi}}", "warehouse": database.url},
-        secrets={"WAREHOUSE_USERNAME": user, "WAREHOUSE_PASSWORD": password},
-    )
-    with database.connect() as connection:
-        connection.execute("CREATE SCHEMA staging; CREATE SCHEMA trips")
-    client = Client(server)
-    client.create((ROOT / "flows" / "zoomcamp" / "taxi_load.yaml").read_text())
-    return client
-
-
-def loaded(client: Client) -> tuple[int, float]:
-    with client.server.database.connect() as connection:
-        row = connection.execute("SELECT count(*), sum(total_amount) FROM trips.yellow").fetchone()
-    return row[0], float(row[1])
-
-
-def test_a_month_of_trips_is_loaded_once(taxi: Client) -> None:
-    first = taxi.start("zoomcamp/taxi_load", wait=True, taxi="yellow", month="2019-01")
-    assert state(first) == "SUCCESS", taxi.logs(first)
-    assert loaded(taxi) == (1000, 9950.0)
-    assert any("1000 rows read, 1000 inserted" in line for line in taxi.logs(first))
-    again = taxi.start("zoomcamp/taxi_load", wait=True, taxi="yellow", month="2019-01")
-    assert loaded(taxi) == (1000, 9950.0)
-    assert any("0 inserted" in line for line in taxi.logs(again))
-
-
-def test_two_months_load_at_once(taxi: Client) -> None:
-    # Once before: two CREATE TABLE IF NOT EXISTS at once can fail on a new table in PostgreSQL.
-    taxi.start("zoomcamp/taxi_load", wait=True, taxi="yellow", month="2019-01")
-    started = [
-        taxi.start("zoomcamp/taxi_load", taxi="yellow", month=month)
-        for month in ("2019-01", "2019-02")
-    ]
-    for execution in started:
-        ended = taxi.wait(execution["id"], "SUCCESS", "FAILED")
-        assert state(ended) == "SUCCESS", taxi.logs(ended)
-    assert loaded(taxi)[0] == 1500
-
-
-def test_a_missing_file_fails_and_leaves_no_staging_table(taxi: Client) -> None:
-    execution = taxi.start("zoomcamp/taxi_load", wait=True, taxi="yellow", month="2020-12")
-    assert state(execution) == "FAILED"
-    assert runs(execution).keys() == {"extract", "drop_staging"}
-    assert any("response code '404'" in line for line in taxi.logs(execution, "ERROR"))
-
-
-def test_neither_logs_nor_outputs_hold_the_password(taxi: Client) -> None:
-    password = taxi.server.database.server.password
-    taxi.create(
+def test_neither_logs_nor_outputs_hold_the_password(start_stand_in: Start) -> None:
+    client = Client(start_stand_in(secrets={"WAREHOUSE_PASSWORD": "Sesame-42"}))
+    client.create(
         "id: leak\nnamespace: t\ntasks:\n  - id: log\n    type: io.kestra.plugin.core.log.Log\n"
         "    message: \"it is {{ secret('WAREHOUSE_PASSWORD') }}.\"\n"
     )
-    execution = taxi.start("t/leak", wait=True)
-    (line,) = taxi.logs(execution)
-    assert password not in line
+    (line,) = client.logs(client.start("t/leak", wait=True))
     assert line.startswith("it is **masked*")
-    assert password not in taxi.server.log()
-
-
-@pytest.mark.parametrize(
-    ("inputs", "message"),
-    [
-        ({"taxi": "blue", "month": "2019-01"}, "it must match the values `[yellow, green]`"),
-        ({"taxi": "yellow", "month": "2019-13"}, "it must match the pattern"),
-        ({"taxi": "yellow"}, "missing required input"),
-    ],
-)
-def test_wrong_inputs_are_refused(taxi: Client, inputs: dict[str, str], message: str) -> None:
-    response = taxi.http.post(
-        "/executions/zoomcamp/taxi_load",
-        files={name: (None, value) for name, value in inputs.items()},
-    )
-    assert response.status_code == 422
-    assert message in response.json()["message"]
+    assert "Sesame-42" not in line
+    assert "Sesame-42" not in client.server.log()
 
 
 # --- release 1.x ----------------------------------------------------------------------------------
@@ -534,14 +429,16 @@ tasks:
     assert not any("s3cret-token" in line for line in client.logs(response.json(), "TRACE"))
 
 
-def test_requests(client: Client, files: str) -> None:
-    execution = client.run(
-        f"""\
+def test_requests(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "hello.txt").write_text("hello")
+    with served(tmp_path) as files:
+        execution = client.run(
+            f"""\
 id: request
 tasks:
   - id: there
     type: io.kestra.plugin.core.http.Request
-    uri: {files}/yellow/
+    uri: {files}/hello.txt
   - id: allowed
     type: io.kestra.plugin.core.http.Request
     uri: {files}/nope
@@ -550,10 +447,10 @@ tasks:
     type: io.kestra.plugin.core.http.Download
     uri: http://127.0.0.1:1/x
 """
-    )
+        )
     found = runs(execution)
     assert found["there"]["outputs"]["code"] == 200
-    assert "yellow_tripdata_2019-01.csv.gz" in found["there"]["outputs"]["body"]
+    assert found["there"]["outputs"]["body"] == "hello"
     assert found["allowed"]["outputs"]["code"] == 404
     (message,) = client.logs(execution, "ERROR")
     assert message.startswith("http://127.0.0.1:1/x: ")

@@ -186,6 +186,28 @@ def test_numbers_keep_their_digits(warehouse: Warehouse) -> None:
     ]
 
 
+# --- inputs that are refused ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"taxi": "blue", "month": "2019-01"}, "it must match the values `[yellow, green]`"),
+        ({"taxi": "yellow", "month": "2019-13"}, "it must match the pattern"),
+        ({"taxi": "yellow"}, "missing required input"),
+    ],
+)
+def test_wrong_inputs_are_refused(
+    warehouse: Warehouse, inputs: dict[str, str], message: str
+) -> None:
+    response = warehouse.client.http.post(
+        "/executions/zoomcamp/taxi_load",
+        files={name: (None, value) for name, value in inputs.items()},
+    )
+    assert response.status_code == 422
+    assert message in response.json()["message"]
+
+
 # --- files that are refused -----------------------------------------------------------------------
 
 
