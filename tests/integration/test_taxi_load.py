@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +18,8 @@ import pytest
 
 from bench.months import Dirt, Month, write_month
 from tests.integration import warehouse_fixtures
-from tests.integration.warehouse_fixtures import ROOT, Warehouse
+from tests.integration.stand_in_fixtures import ROOT
+from tests.integration.warehouse_fixtures import Warehouse
 from tests.taxi_files import REAL_FOLDER
 
 shared_warehouse = warehouse_fixtures.shared_warehouse
@@ -29,7 +31,7 @@ COLUMNS = {
     )
     for taxi in ("yellow", "green")
 }
-CONVERT = {
+CONVERT: dict[str, Callable[[str], Any]] = {
     "integer": lambda text: int(Decimal(text)),
     "numeric": Decimal,
     "timestamp": datetime.fromisoformat,

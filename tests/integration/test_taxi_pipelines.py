@@ -12,8 +12,8 @@ import yaml
 
 from bench.months import Dirt, write_month
 from tests.integration import warehouse_fixtures
-from tests.integration.stand_in_fixtures import state
-from tests.integration.warehouse_fixtures import ROOT, Warehouse
+from tests.integration.stand_in_fixtures import ROOT, state
+from tests.integration.warehouse_fixtures import Warehouse
 
 shared_warehouse = warehouse_fixtures.shared_warehouse
 warehouse = warehouse_fixtures.warehouse

@@ -53,7 +53,7 @@ class Warehouse:
 
     def start(self, flow: str, **inputs: str) -> dict[str, Any]:
         """Starts a flow and returns its execution, which has only just begun."""
-        return self.client.start(f"{_NAMESPACE}/{flow}", **inputs)
+        return self.client.start(f"{_NAMESPACE}/{flow}", wait=False, **inputs)
 
     def run(self, flow: str, **inputs: str) -> dict[str, Any]:
         """Runs a flow and returns its execution as it ended."""

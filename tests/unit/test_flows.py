@@ -1,5 +1,6 @@
 """The flows of the project, as far as they can be checked without a server."""
 
+import csv
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ FLOWS = {flow.key: flow for item in NAMESPACES.values() for flow in item.flows.v
 DOCUMENTS: dict[str, dict[str, Any]] = {
     key: yaml.safe_load(flow.text) for key, flow in FLOWS.items()
 }
+SQL = PROJECT_FOLDER / "flows/zoomcamp/files/sql"
 SECRET_NAME = re.compile(r"pass(word|wd|phrase)|secret|token|credential|api_?key", re.IGNORECASE)
 EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 
@@ -73,9 +75,35 @@ def test_a_flow_uses_only_the_secrets_and_globals_that_the_stack_gives(key: str)
     assert set(re.findall(r"globals\.(\w+)", text)) <= {"source", "warehouse"}
 
 
+def test_every_file_that_a_flow_reads_is_there():
+    for item in NAMESPACES.values():
+        texts = [flow.text for flow in item.flows.values()]
+        texts += [path.read_text() for path in SQL.iterdir()]
+        named = {name for text in texts for name in re.findall(r"read\('([^']*\.\w+)'\)", text)}
+        assert named <= item.files.keys()
+        assert {name for name in item.files if name.startswith("sql/")} <= named
+
+
 def test_yellow_and_green_trips_differ_in_their_columns_only():
-    document = DOCUMENTS["zoomcamp/taxi_load"]
-    columns = document["variables"]["columns"]
-    assert list(columns) == document["inputs"][0]["values"] == ["yellow", "green"]
-    rest = yaml.safe_dump(document["tasks"])
-    assert not re.search("yellow|green", rest)
+    taxis = DOCUMENTS["zoomcamp/taxi_load"]["inputs"][0]["values"]
+    assert taxis == ["yellow", "green"]
+    # Only what lists the columns, and what creates a table of them, knows the two apart.
+    for path in SQL.iterdir():
+        told = re.search("|".join(taxis), path.read_text())
+        assert bool(told) == (path.name in ("columns.sql", "schema.sql")), path
+    for task in DOCUMENTS["zoomcamp/taxi_load"]["tasks"][1:]:
+        assert not re.search("|".join(taxis), yaml.safe_dump(task))
+
+
+@pytest.mark.parametrize("taxi", ["yellow", "green"])
+def test_a_list_of_columns_says_how_each_is_read(taxi: str):
+    columns = list(csv.DictReader((SQL.parent / f"columns/{taxi}.csv").read_text().splitlines()))
+    for name in ("header", "column"):
+        names = [column[name].lower() for column in columns]
+        assert len(set(names)) == len(names)
+    assert {column["type"] for column in columns} == {"integer", "numeric", "timestamp", "text"}
+    assert {column["required"] for column in columns} == {"value", "column", "no"}
+    # The SQL relies on these, whatever else there is.
+    assert {"pickup_at", "pickup_location_id", "total_amount"} <= {
+        column["column"] for column in columns if column["required"] == "value"
+    }

@@ -22,7 +22,7 @@ OTHER_TEXT = TEXT.replace("title: Loads", "title: All loads")
 UNKNOWN: Any = Unknown()
 PATH = "dashboards/loads.yaml"
 EXISTS = (
-    f"{PATH}: the dashboard loads exists already on the server, with another text. Take it over "
+    "the dashboard loads exists already on the server, with another text. Take it over "
     "with adopt=True, or delete it there"
 )
 
@@ -83,7 +83,7 @@ def test_create_takes_over_another_dashboard_only_where_it_may(kestra: FakeKestr
     kestra.dashboards = {"loads": OTHER_TEXT}
     with pytest.raises(KestraError) as caught:
         dashboard.create(props())
-    assert str(caught.value) == EXISTS
+    assert str(caught.value) == f"{PATH}: {EXISTS}"
     assert kestra.writes == []
     assert dashboard.create(props(adopt=True)).outs == outputs()
     assert kestra.dashboards == {"loads": TEXT}
@@ -226,8 +226,8 @@ def test_a_dashboard_that_was_not_registered_is_the_same_while_no_server_answers
 def test_faults_of_a_text_are_found_without_a_server(kestra: FakeKestra, text: str, fault: str):
     kestra.is_lost = True
     (failure,) = dashboard.check({}, props(source=text)).failures
-    assert failure.property == "source"
-    assert failure.reason.startswith(f"{PATH}: {fault}")
+    assert failure.property == "path"
+    assert failure.reason.startswith(fault)
     assert dashboard.check({"source": text}, props(source=text)).failures == []
 
 
@@ -238,7 +238,7 @@ def test_the_id_is_that_of_the_text():
 
 def test_a_preview_tells_what_the_server_would_refuse(kestra: FakeKestra):
     kestra.refused = {"All loads": "charts[0]: Invalid data chart"}
-    assert preview(props(), source=OTHER_TEXT) == [f"{PATH}: charts[0]: Invalid data chart"]
+    assert preview(props(), source=OTHER_TEXT) == ["charts[0]: Invalid data chart"]
     kestra.dashboards = {"loads": OTHER_TEXT}
     assert preview({}) == [EXISTS]
     assert preview({}, adopt=True) == []

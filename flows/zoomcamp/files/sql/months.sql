@@ -1,4 +1,4 @@
--- PostgreSQL: what a backfill has to load, as a list of texts such as "yellow 2019-01".
+-- PostgreSQL: what a backfill has to load, as a list of texts: a taxi and a month, YYYY-MM.
 SELECT
   count(*) AS number,
   jsonb_agg(taxi || ' ' || to_char(month, 'YYYY-MM') ORDER BY month, taxi)::text AS loads
