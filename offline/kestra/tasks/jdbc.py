@@ -22,6 +22,11 @@ from amazon.ion import simpleion
 from offline.kestra.schema import Json, Property
 from offline.kestra.tasks.base import Runnable, TaskError
 
+CONNECTION = {
+    "url": Property(required=True),
+    "username": Property(),
+    "password": Property(),
+}
 _FETCH_TYPES = ("FETCH", "FETCH_ONE", "STORE", "NONE")
 _UNITS = ("PACKAGE", "PROCEDURE", "FUNCTION", "TRIGGER", "TYPE")
 _TOKENS = re.compile(
@@ -141,9 +146,7 @@ class Statements(Runnable):
     """A task that runs SQL statements and outputs their results."""
 
     properties = {
-        "url": Property(required=True),
-        "username": Property(),
-        "password": Property(),
+        **CONNECTION,
         "timeZoneId": Property(),
         "connectionPooling": Property("flag", default=True),
         "connectionPoolSize": Property("whole", default=10),

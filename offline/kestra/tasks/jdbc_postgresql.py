@@ -28,9 +28,7 @@ from offline.kestra.tasks.base import Runnable, TaskError
 
 _CHUNK = 1 << 20
 _CONNECTION = {
-    "url": Property(required=True),
-    "username": Property(),
-    "password": Property(),
+    **jdbc.CONNECTION,
     "ssl": Property("flag", default=False),
     "sslMode": Property(
         "enum", values=("DISABLE", "ALLOW", "PREFER", "REQUIRE", "VERIFY_CA", "VERIFY_FULL")
