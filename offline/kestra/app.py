@@ -134,11 +134,13 @@ def _page(server: Server) -> Route:
         found, total = server.store.executions(
             Conditions(), Page("executions", 1, _PAGE_SIZE, [], "start_date DESC")
         )
+        kept, _ = server.store.dashboards(Conditions(), Page("dashboards", 1, _PAGE_SIZE, [], "id"))
         return HTMLResponse(
             templates.get_template("index.html").render(
                 version=server.config.release.version,
                 api=server.config.release.api,
                 flows=server.store.flows_of(None),
+                dashboards=kept,
                 executions=[states.shown(execution) for execution in found],
                 total=total,
             )

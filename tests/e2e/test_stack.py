@@ -81,6 +81,9 @@ def test_up_brings_services_that_answer(outputs: dict[str, Any]) -> None:
     assert httpx.get(f"{outputs['kestraManagementUrl']}/health").json()["status"] == "UP"
     assert httpx.get(f"{outputs['pgadminUrl']}/misc/ping").text == "PING"
     assert outputs["flows"] == {"zoomcamp/taxi_load": 1}
+    assert outputs["dashboards"] == {"taxi_loads": True}
+    dashboard = httpx.get(f"{outputs['kestraUrl']}/api/v1/main/dashboards/taxi_loads", auth=login)
+    assert dashboard.json()["title"] == "Taxi loads"
 
 
 def test_ports_are_published_on_loopback_only(

@@ -167,6 +167,12 @@ def test_what_the_stand_in_cannot_is_refused_by_name(http: httpx.Client, path: s
     assert f"dashboards/{path}" in answer.json()["message"]
 
 
+def test_the_page_names_the_dashboards(shared_stand_in: StandIn, http: httpx.Client) -> None:
+    assert "None is registered." in http.get(shared_stand_in.base).text
+    create(http, TEXT)
+    assert "Taxi loads" in http.get(shared_stand_in.base).text
+
+
 def test_dashboards_outlive_the_server(start_stand_in: Callable[..., StandIn]) -> None:
     server = start_stand_in()
     with server.client() as http:
