@@ -174,7 +174,7 @@ class _Statements(jdbc.Statements):
             self._write(self.context.text(name), self.context.text(content))
         if (uri := self.text("databaseUri")) is not None:
             self._database = str(self._write(create_id(), uri))
-        files = {name: self._new_file(name) for name in self._structured("outputFiles") or ()}
+        files = {name: self._new_file(name) for name in self.structured("outputFiles") or ()}
         if files:
             variables["outputFiles"] = variables["temp"] = files
         outputs = self.results()
@@ -184,14 +184,6 @@ class _Statements(jdbc.Statements):
         if self.flag("outputDbFile"):
             outputs["databaseUri"] = self.context.put_file(self._path(self._database))
         return outputs
-
-    def _structured(self, name: str) -> Any:
-        """A property that is a list or a map, or text that renders to its JSON."""
-        value = self.rendered(name)
-        try:
-            return json.loads(value) if isinstance(value, str) else value
-        except ValueError as error:
-            raise TaskError(f"{name}: `{value}` is no JSON: {error}") from error
 
     # --- files -----------------------------------------------------------------------------------
 
@@ -231,7 +223,7 @@ class _Statements(jdbc.Statements):
         return {"workingDir": str(self._folder), "dbFilePath": self._database}
 
     def _input_files(self) -> Mapping[str, Any]:
-        given = self._structured("inputFiles")
+        given = self.structured("inputFiles")
         if not isinstance(given, Mapping | None):
             raise TaskError(f"Invalid `files` properties with type '{type(given).__name__}'")
         return {name: content for name, content in (given or {}).items() if content is not None}
@@ -295,7 +287,7 @@ class _Statements(jdbc.Statements):
             # The genuine plugin brings this one along.
             self.context.log("DEBUG", "The DuckDB extension 'ion' is not here: no Ion files.")
             return
-        for extension in self._structured("communityExtensions"):
+        for extension in self.structured("communityExtensions"):
             if not _EXTENSION.fullmatch(extension):
                 self.context.log(
                     "WARN",
