@@ -89,6 +89,8 @@ def _data(column: Mapping[str, Property], *, kpi: bool = False) -> Property:
     """
     classes = {}
     for name, fields in _FIELDS.items():
+        if kpi and name == "Triggers":
+            continue
         described = Class(
             f"{_MODELS}ColumnDescriptor",
             {
@@ -380,12 +382,6 @@ def _column_problems(chart_type: str, data: Json, options: Json) -> Iterator[str
     used = {(each.get("agg"), each.get("field"), each.get("labelKey")) for each in columns.values()}
     if len(used) < len(columns):
         yield "Fields can only appear once in `data.columns`."
-    is_paged = (options.get("pagination") or {}).get("enabled", True)
-    if chart_type == f"{_CHARTS}Table" and count and is_paged:
-        yield (
-            "Pagination can't be enabled when there is one or more aggregation(s). Please add "
-            "`chartOptions.pagination.enabled: false` or remove your aggregation(s)."
-        )
 
 
 def _time_series_problems(chart: Json) -> Iterator[str]:
