@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ import yaml
 from offline.kestra.dashboards import parse, validate
 from offline.kestra.errors import ConstraintViolations
 
-FOLDER = Path(__file__).parents[3] / "dashboards"
 CHART = "io.kestra.plugin.core.dashboard.chart."
 DATA = "io.kestra.plugin.core.dashboard.data."
 DATE, STATE = {"field": "START_DATE"}, {"field": "STATE"}
@@ -39,12 +37,6 @@ def faults(source: str) -> str:
     except ConstraintViolations as error:
         return str(error)
     return ""
-
-
-@pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
-def test_the_dashboards_of_the_project_are_valid(path: Path) -> None:
-    assert path.suffix == ".yaml"
-    assert faults(path.read_text()) == ""
 
 
 @pytest.mark.parametrize(
