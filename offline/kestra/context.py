@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import yaml
 
@@ -197,10 +196,7 @@ class RunContext:
             "vars": flow.get("variables") or {},
             "inputs": execution.get("inputs") or {},
             "outputs": task_outputs(execution),
-            "tasks": {
-                run["taskId"]: {"state": run["state"]["current"]}
-                for run in execution.get("taskRunList", ())
-            },
+            "tasks": _task_states(execution),
             "execution": {
                 "id": execution["id"],
                 "startDate": execution["state"]["histories"][0]["date"],
@@ -241,14 +237,15 @@ class RunContext:
                 shown[name] = run[source]
         if "iteration" in run:
             shown["iteration"] = run["iteration"]
-        outputs = task_outputs(self.execution)
-        parents = [
-            {
-                "taskrun": {"value": parent["value"]} if "value" in parent else {},
-                "outputs": outputs.get(parent["taskId"], {}),
-            }
-            for parent in self._parents
-        ]
+        parents = []
+        for parent in self._parents:
+            known: dict[str, Any] = {}
+            if "value" in parent:
+                known["taskrun"] = {"value": parent["value"]}
+            if parent.get("outputs"):
+                known["outputs"] = parent["outputs"]
+            if known:
+                parents.append(known)
         result: dict[str, Any] = {
             "taskrun": shown, "task": {"id": run["taskId"]}, "parents": parents
         }  # fmt: skip
@@ -265,8 +262,9 @@ class RunContext:
             "read": self._read,
             "fileSize": lambda uri: self.storage.path(uri).stat().st_size,
             "now": self._now,
-            "json": pebble.parse_json,
-            "fromJson": pebble.parse_json,
+            "json": pebble.from_json,
+            "fromJson": pebble.from_json,
+            "currentEachOutput": self._current_each_output,
             "yaml": yaml.safe_load,
             "uuid": lambda: str(uuid.uuid4()),
             "id": create_id,
@@ -321,9 +319,15 @@ class RunContext:
         except (NotFound, FileNotFoundError) as error:
             raise RenderError(f"Unable to read the file '{path}': it does not exist") from error
 
-    def _now(self, format: str | None = None, timeZone: str | None = None) -> Any:
-        at = datetime.now(ZoneInfo(timeZone) if timeZone else UTC)
-        return pebble.format_date(at, format) if format else at
+    def _now(self, format: str = "iso", timeZone: str | None = None) -> str:
+        return pebble.format_date(datetime.now(UTC), format, timeZone)
+
+    def _current_each_output(self, outputs: Any) -> Any:
+        """The outputs of a task in the same rounds of all loops around."""
+        for run in [*reversed(self._parents), self.task_run or {}]:
+            if "value" in run:
+                outputs = outputs[run["value"]]
+        return outputs
 
     def add_labels(self, labels: Mapping[str, str]) -> None:
         """Give the execution labels; one that it has already gets the new value."""
@@ -415,6 +419,18 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
         else:
             place.setdefault(last, value)
     return result
+
+
+def _task_states(execution: Json) -> Json:
+    """The states of the task runs by task id, and by value below that for loops."""
+    found: Json = {}
+    for run in execution.get("taskRunList", ()):
+        shown = {"state": run["state"]["current"]}
+        if "value" in run:
+            found.setdefault(run["taskId"], {})[run["value"]] = shown
+        else:
+            found[run["taskId"]] = shown
+    return found
 
 
 def task_outputs(execution: Json) -> Json:

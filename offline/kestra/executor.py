@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -21,7 +22,7 @@ from offline.kestra import states
 from offline.kestra.context import Cancellation, Killed, RunContext, Services
 from offline.kestra.errors import NotFound
 from offline.kestra.executions import flow_outputs
-from offline.kestra.flows import with_defaults
+from offline.kestra.flows import find_task, with_defaults
 from offline.kestra.pebble import RenderError
 from offline.kestra.schema import parsed_duration
 from offline.kestra.states import Json
@@ -30,7 +31,6 @@ from offline.kestra.tasks import TYPES
 from offline.kestra.tasks.base import Branch, Executable, Flowable, Runnable, TaskError
 
 _LOG = logging.getLogger("kestra.executor")
-_GOOD = frozenset({"SUCCESS", "WARNING", "SKIPPED"})
 _WORKERS = 16  # tasks that run at once; executions that only wait for others are not counted
 _CANCEL_PAUSE = 0.5  # seconds between requests to a task to stop
 _DATABASE_PAUSE = 1.0  # seconds between looks whether the database is back
@@ -110,15 +110,14 @@ class _Run:
         if self._started:
             with self._step():
                 self._move("RUNNING")
-        state = self._sequence(self._flow["tasks"], None, Branch([]))
-        if state == "FAILED" and self._flow.get("errors"):
-            self._sequence(self._flow["errors"], None, Branch([]))
-        if self._flow.get("finally"):
-            after = self._sequence(self._flow["finally"], None, Branch([]))
-            state = _worst([state, after])
+        state = self._sequence(self._flow["tasks"], None, Branch([]), threading.Event())
+        # Neither of these decides how the execution ends.
+        if state == "FAILED":
+            self._sequence(self._flow.get("errors") or [], None, Branch([]))
+        self._sequence(self._flow.get("finally") or [], None, Branch([]))
         try:
             outputs = None
-            if state in _GOOD:
+            if not self._killed:
                 outputs = flow_outputs(self._services, self._flow, self.execution)
         except (RenderError, ValueError) as error:
             RunContext(self._services, self._flow, self.execution).log(
@@ -132,8 +131,18 @@ class _Run:
                 self._move("RUNNING")
             self._move("KILLED" if self._killed else state)
 
-    def _sequence(self, tasks: list[Json], parent: Json | None, branch: Branch) -> str:
-        """Run tasks one after the other until one fails.
+    def _sequence(
+        self,
+        tasks: list[Json],
+        parent: Json | None,
+        branch: Branch,
+        failed: threading.Event | None = None,
+    ) -> str:
+        """Run tasks one after the other.
+
+        Args:
+            failed: set when one fails, here or in a branch beside this one; none begins then.
+                Without it all tasks run, as those of `errors` and `finally` do.
 
         Returns:
             The worst state.
@@ -142,12 +151,13 @@ class _Run:
         for task in tasks:
             if self._killed:
                 return "KILLED"
+            if failed and failed.is_set():
+                break
             if task.get("disabled"):
                 continue
-            state = self._task(task, parent, branch)
-            reached.append(state)
-            if state == "FAILED":  # after a task that was killed by itself the flow goes on
-                break
+            reached.append(self._task(task, parent, branch))
+            if failed and reached[-1] == "FAILED":
+                failed.set()
         return _worst(reached)
 
     def _task(self, task: Json, parent: Json | None, branch: Branch) -> str:
@@ -196,7 +206,9 @@ class _Run:
             if parent:
                 run["parentTaskRunId"] = parent["id"]
             if branch.value is not None:
-                run |= {"value": branch.value, "iteration": branch.iteration}
+                run["value"] = branch.value
+                if self._services.config.release.tenant:
+                    run["iteration"] = branch.iteration
             with self._step():
                 if not self._started:
                     self._started = True
@@ -231,21 +243,19 @@ class _Run:
         except (RenderError, TaskError) as error:
             task.context.log("ERROR", str(error))
             return self._end(run, "FAILED")
+        failed = threading.Event()
+
+        def sequence(branch: Branch) -> str:
+            return self._sequence(branch.tasks, run, branch, failed)
+
         limit = task.concurrency() or len(branches) or 1
         if limit == 1:
-            reached = []
-            for branch in branches:
-                reached.append(self._sequence(branch.tasks, run, branch))
-                if reached[-1] == "FAILED":
-                    break
+            state = _worst([sequence(branch) for branch in branches])
         else:
-            with ThreadPoolExecutor(limit, threading.current_thread().name) as pool:
-                reached = list(
-                    pool.map(lambda branch: self._sequence(branch.tasks, run, branch), branches)
-                )
-        state = _worst(reached)
-        if state == "FAILED" and task.data.get("errors"):
-            self._sequence(task.data["errors"], run, Branch([]))
+            with ThreadPoolExecutor(limit, "executor") as pool:
+                state = _worst(list(pool.map(sequence, branches)))
+        if state == "FAILED":
+            self._sequence(task.data.get("errors") or [], run, Branch([]))
         if state == "FAILED" and (task.tolerates_failure or task.data.get("allowFailure")):
             state = "WARNING"
         return self._end(run, _allowed(state, task.data))
@@ -273,22 +283,39 @@ class _Run:
         Returns:
             The state that the last one ended in, and the outputs.
         """
-        began = time.monotonic()
+        retry = self._retry(task.data, run)
+        powers = self._services.config.release.tenant is not None
         try:
             while True:
                 state, outputs = attempt(task, run)
-                attempts = len(run.get("attempts", ()))
-                wait = _wait(task.data.get("retry"), attempts, time.monotonic() - began)
-                if state != "FAILED" or wait is None:
+                wait = (
+                    _wait(retry, run["attempts"], powers) if retry and state == "FAILED" else None
+                )
+                if wait is None:
                     return state, outputs
                 with self._step():
-                    run["state"] = states.moved(run["state"], "RETRYING")
+                    for to in ("FAILED", "RETRYING"):
+                        run["state"] = states.moved(run["state"], to)
+                    self._retrying("RETRYING")
                 with self._cancellable(task.context) as cancellation:
                     cancellation.sleep(wait)
                 with self._step():
                     run["state"] = states.moved(run["state"], "CREATED")
+                    self._retrying("RUNNING")
         except Killed:
             return "KILLED", {}
+
+    def _retrying(self, state: str) -> None:
+        if not self._killed:
+            self._move(state)
+
+    def _retry(self, task: Json, run: Json) -> Json | None:
+        """The `retry` of a task, or of the nearest task around it that has one."""
+        own: Json | None = task.get("retry")
+        if own or task.get("allowFailure"):
+            return own
+        around = (find_task(self._flow, each["taskId"]) for each in self._parents(run))
+        return next((each["retry"] for each in around if each and each.get("retry")), None)
 
     def _attempt(self, task: Runnable, run: Json) -> tuple[str, Json]:
         """Run a task once.
@@ -468,13 +495,17 @@ def _hours(seconds: float) -> str:
     return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{milliseconds:03}"
 
 
-def _wait(retry: Json | None, attempts: int, elapsed: float) -> float | None:
-    """Seconds until the next attempt; None if there is to be none."""
-    if retry is None:
-        return None
+def _wait(retry: Json, attempts: list[Json], powers: bool) -> float | None:
+    """Seconds until the next attempt; None if there is to be none.
+
+    Args:
+        attempts: those there were.
+        powers: whether exponential waits grow with the powers of the factor, as in release 1.x; in
+            0.20 with its multiples, the first being none.
+    """
     limit = retry.get("maxAttempts") or retry.get("maxAttempt")
-    longest = parsed_duration(retry["maxDuration"]) if retry.get("maxDuration") else None
-    if limit is not None and attempts >= limit:
+    count = len(attempts)
+    if limit is not None and count >= limit:
         return None
     if retry["type"] == "random":
         low, high = (parsed_duration(retry[name]) or 0 for name in ("minInterval", "maxInterval"))
@@ -483,8 +514,16 @@ def _wait(retry: Json | None, attempts: int, elapsed: float) -> float | None:
         wait = parsed_duration(retry["interval"]) or 0
         if retry["type"] == "exponential":
             factor = retry.get("delayFactor") or 2
-            wait = min(wait * factor * attempts, parsed_duration(retry["maxInterval"]) or 0)
-    return None if longest is not None and elapsed + wait > longest else wait
+            wait *= factor ** (count - 1) if powers else int(factor) * (count - 1)
+            wait = min(wait, parsed_duration(retry["maxInterval"]) or 0)
+    if retry.get("maxDuration"):
+        first, last = (
+            datetime.fromisoformat(attempts[which]["state"]["histories"][which]["date"])
+            for which in (0, -1)
+        )
+        if (last - first).total_seconds() + wait > (parsed_duration(retry["maxDuration"]) or 0):
+            return None
+    return wait
 
 
 class Executor:

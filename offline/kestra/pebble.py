@@ -16,7 +16,7 @@ import re
 import traceback
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, tzinfo
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
@@ -29,6 +29,22 @@ from jinja2.lexer import Lexer
 from jinja2.nativetypes import NativeEnvironment, NativeTemplate
 from jinja2.parser import Parser
 from jinja2.runtime import LoopContext
+
+# Source of both: io.kestra.core.runners.pebble.AbstractDate and java.time.temporal.ChronoUnit.
+_DATE_FORMATS = {
+    "iso": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
+    "iso_sec": "yyyy-MM-dd'T'HH:mm:ssXXX",
+    "iso_date": "yyyy-MM-ddXXX",
+    "iso_local_date": "yyyy-MM-dd",
+    "sql": "yyyy-MM-dd HH:mm:ss.SSSSSS",
+    "sql_seq": "yyyy-MM-dd HH:mm:ss",
+}
+_DATE_UNITS = {
+    "NANOS": ("microseconds", 0.001), "MICROS": ("microseconds", 1),
+    "MILLIS": ("microseconds", 1000), "SECONDS": ("seconds", 1), "MINUTES": ("minutes", 1),
+    "HOURS": ("hours", 1), "HALF_DAYS": ("hours", 12), "DAYS": ("days", 1), "WEEKS": ("weeks", 1),
+    "MONTHS": ("months", 1), "YEARS": ("years", 1), "DECADES": ("years", 10),
+}  # fmt: skip
 
 
 class RenderError(Exception):
@@ -185,23 +201,26 @@ def _replace(value: Any, pairs: Mapping[str, Any], regexp: bool = False) -> Any:
     return text
 
 
-def moment(value: Any) -> datetime:
+def moment(value: Any, zone: tzinfo = UTC) -> datetime:
     """A date in any of the forms that expressions have it in.
+
+    Args:
+        zone: of a date that names none.
 
     Raises:
         RenderError: it is none.
     """
     if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
+        return value if value.tzinfo else value.replace(tzinfo=zone)
     if isinstance(value, date):
-        return datetime.combine(value, time(), UTC)
+        return datetime.combine(value, time(), zone)
     if isinstance(value, (int, float)):
         return datetime.fromtimestamp(value, UTC)
     try:
         parsed = datetime.fromisoformat(str(value))
     except ValueError as error:
         raise RenderError(f"Text '{value}' could not be parsed as a date") from error
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)
 
 
 def _zone(name: str) -> zoneinfo.ZoneInfo:
@@ -211,26 +230,50 @@ def _zone(name: str) -> zoneinfo.ZoneInfo:
         raise RenderError(f"Unknown time-zone ID: {name}") from error
 
 
-def format_date(value: Any, format: str | None = None, timeZone: str | None = None) -> str:
-    """A date by a pattern of Java's DateTimeFormatter; ISO-8601 without one."""
-    at = moment(value)
-    if timeZone:
-        at = at.astimezone(_zone(timeZone))
-    if format is None:
-        return stringify(at)
-    return format_datetime(at, format, locale="en")
+def format_date(value: Any, format: str = "iso", timeZone: str | None = None) -> str:
+    """A date in a time zone, UTC if none is named.
+
+    Args:
+        format: a pattern of Java's DateTimeFormatter, or one of the names that Kestra has for some.
+
+    Raises:
+        RenderError: no date, zone or format.
+    """
+    zone = _zone(timeZone) if timeZone else UTC
+    pattern = _DATE_FORMATS.get(format, format)
+    if pattern.startswith(("iso_", "rfc_")):
+        raise RenderError(f"The date format `{format}` is not supported by the stand-in for Kestra")
+    return format_datetime(moment(value, zone).astimezone(zone), pattern, locale="en")
 
 
-def _date_add(value: Any, amount: int, unit: str) -> datetime:
-    names = {"NANOS": "microseconds", "MICROS": "microseconds", "SECONDS": "seconds",
-             "MINUTES": "minutes", "HOURS": "hours", "DAYS": "days", "WEEKS": "weeks",
-             "MONTHS": "months", "YEARS": "years"}  # fmt: skip
-    if unit not in names:
+def _date_add(
+    value: Any, amount: int, unit: str, format: str = "iso", timeZone: str | None = None
+) -> str:
+    if unit not in _DATE_UNITS:
         raise RenderError(f"No enum constant java.time.temporal.ChronoUnit.{unit}")
-    if unit == "NANOS":
-        amount = int(amount) // 1000
-    step: dict[str, Any] = {names[unit]: int(amount)}
-    return moment(value) + relativedelta(**step)
+    name, factor = _DATE_UNITS[unit]
+    step: dict[str, Any] = {name: int(int(amount) * factor)}
+    at = moment(value, _zone(timeZone) if timeZone else UTC)
+    return format_date(at + relativedelta(**step), format, timeZone)
+
+
+def _split(value: Any, delimiter: str, limit: int = 0) -> list[str]:
+    text = stringify(value)
+    parts = re.split(delimiter, text, maxsplit=max(limit - 1, 0))
+    while limit == 0 and parts and not parts[-1]:  # as Java's String.split
+        parts.pop()
+    return parts or ([] if text else [""])
+
+
+def from_json(value: Any) -> Any:
+    """The data in a JSON text, as the function `fromJson` gives it.
+
+    Raises:
+        RenderError: it is no text, or no JSON.
+    """
+    if value is not None and not isinstance(value, str):
+        raise RenderError("The 'fromJson' function expects an argument 'json' with type string.")
+    return value and parse_json(value)
 
 
 def _number(value: Any, type: str | None = None) -> Any:
@@ -321,7 +364,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "slice": _slice,
     "slugify": _slugify,
     "sort": sorted,
-    "split": lambda value, separator: re.split(separator, stringify(value)),
+    "split": _split,
     "startsWith": lambda value, prefix: stringify(value).startswith(prefix),
     "string": stringify,
     "substringAfter": lambda value, sep: _partition(value, sep, last=False, after=True),

@@ -386,7 +386,7 @@ errors:
     assert state(found["again"]) == "WARNING"
     assert [state(attempt) for attempt in found["slow"]["attempts"]] == ["FAILED", "FAILED"]
     assert states(found["slow"]) == [
-        "CREATED", "RUNNING", "RETRYING", "CREATED", "RUNNING", "FAILED",
+        "CREATED", "RUNNING", "FAILED", "RETRYING", "CREATED", "RUNNING", "FAILED",
     ]  # fmt: skip
     lines = client.logs(execution)
     assert "Timeout after 00:00:00.300" in lines

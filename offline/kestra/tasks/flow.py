@@ -94,13 +94,17 @@ class Switch(Flowable):
         return [Branch(cases.get(outputs["value"]) or self.data.get("defaults") or [])]
 
 
+def _text(value: Any) -> str:
+    return stringify(value) if isinstance(value, str) else to_json(value)
+
+
 class ForEach(Flowable):
     """The same tasks for every value of a list."""
 
     type = "io.kestra.plugin.core.flow.ForEach"
     properties = {
         "values": Property("any", required=True),
-        "concurrencyLimit": Property("whole", default=1),
+        "concurrencyLimit": Property("whole", default=1, minimum=0),
         "errors": _ERRORS,
         "tasks": _TASKS,
     }
@@ -109,18 +113,13 @@ class ForEach(Flowable):
         values = self.rendered("values")
         if isinstance(values, str):
             values = parse_json(values)
-        if isinstance(values, dict):
-            values = [{"key": key, "value": value} for key, value in values.items()]
         if not isinstance(values, list):
             raise TaskError(f"Unknown value type: {type(values).__name__}")
-        return [
-            Branch(self.data["tasks"], self._value(value), number)
-            for number, value in enumerate(values)
-        ]
-
-    @staticmethod
-    def _value(value: Any) -> str:
-        return stringify(value) if isinstance(value, (str, int, float)) else to_json(value)
+        if nulls := values.count(None):
+            listed = ", ".join(map(_text, values))
+            raise TaskError(f"Found '{nulls}' null values on Each, with values=[{listed}]")
+        different = dict.fromkeys(map(_text, values))
+        return [Branch(self.data["tasks"], value, number) for number, value in enumerate(different)]
 
     def concurrency(self) -> int:
         return int(self.given("concurrencyLimit"))

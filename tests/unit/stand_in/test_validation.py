@@ -203,3 +203,8 @@ def test_required_properties_may_come_from_plugin_defaults() -> None:
 )
 def test_cron(expression: str, seconds: bool, valid: bool) -> None:
     assert is_cron(expression, seconds) is valid
+
+
+def test_ids_that_begin_like_a_number_stay_text() -> None:
+    flow = flows("1.3.34").parse(HEAD + LOG.replace("id: log", "id: e1"))
+    assert flow["tasks"][0]["id"] == "e1"
