@@ -266,7 +266,7 @@ def test_a_server_that_learns_dashboards_gets_them_with_the_next_up(
     one = props(server)
     assert preview({}, one) == []
     outs = stored(dashboard.create(one).outs)
-    warning = "dashboards/taxi_loads.yaml: warning: not registered, for Kestra 0.20.7 takes no"
+    warning = "dashboards/taxi_loads.yaml: warning: not registered, as Kestra 0.20.7 has no"
     assert capsys.readouterr().err.count(warning) == 2
     assert outs["registered"] is False
     assert not dashboard.diff("taxi_loads", outs, one).changes

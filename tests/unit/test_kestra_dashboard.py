@@ -38,8 +38,8 @@ def without_dashboards(kestra: FakeKestra, version: str) -> str:
     kestra.version = version
     kestra.dashboards = None
     return (
-        f"{PATH}: warning: not registered, for Kestra {version} takes no dashboards under ids of "
-        "their own, as it does since 1.0; an up with a server that does registers it\n"
+        f"{PATH}: warning: not registered, as Kestra {version} has no dashboards with ids of their "
+        "own (from 1.0 on); the next up with a server that has them registers it\n"
     )
 
 
@@ -125,6 +125,12 @@ def test_an_edit_made_elsewhere_is_not_overwritten_unseen(kestra: FakeKestra):
     assert kestra.writes == []
     dashboard.update("loads", outputs(), props(source=OTHER_TEXT, overwrite=True))
     assert kestra.dashboards == {"loads": OTHER_TEXT}
+
+
+def test_a_server_that_does_not_answer_is_an_error_with_the_file(kestra: FakeKestra):
+    kestra.is_lost = True
+    with pytest.raises(KestraError, match=f"^{PATH}: GET /api/v1/configs: no answer"):
+        dashboard.create(props())
 
 
 def test_a_dashboard_that_was_deleted_elsewhere_is_created_again(kestra: FakeKestra):

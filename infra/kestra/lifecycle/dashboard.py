@@ -94,14 +94,14 @@ def _write(props: dict[str, Any], known: str | None) -> dict[str, Any]:
         known: the digest of the text in the state, or None where the server has none of ours.
     """
     client = connect(props)
-    if client.has_dashboards:
-        try:
+    try:
+        if client.has_dashboards:
             _register(client, props, known)
-        except KestraError as error:
-            error.args = (f"{props['path']}: {error}",)
-            raise
-    else:
-        tell(_not_registered(client, props["path"]))
+        else:
+            tell(_not_registered(client, props["path"]))
+    except KestraError as error:
+        error.args = (f"{props['path']}: {error}",)
+        raise
     return {
         **connection(props),
         "digest": digest(props["source"]),
@@ -140,8 +140,8 @@ def _judge(client: KestraClient, id_: str, olds: dict[str, Any], news: dict[str,
 
 def _not_registered(client: KestraClient, path: str) -> str:
     return (
-        f"{path}: warning: not registered, for Kestra {client.version} takes no dashboards under "
-        "ids of their own, as it does since 1.0; an up with a server that does registers it"
+        f"{path}: warning: not registered, as Kestra {client.version} has no dashboards with ids of "
+        "their own (from 1.0 on); the next up with a server that has them registers it"
     )
 
 
