@@ -140,8 +140,8 @@ def _judge(client: KestraClient, id_: str, olds: dict[str, Any], news: dict[str,
 
 def _not_registered(client: KestraClient, path: str) -> str:
     return (
-        f"{path}: warning: not registered, as Kestra {client.version} has no dashboards with ids of "
-        "their own (from 1.0 on); the next up with a server that has them registers it"
+        f"{path}: warning: not registered, as Kestra {client.version} has no dashboards with ids "
+        "of their own (from 1.0 on); the next up with a server that has them registers it"
     )
 
 
