@@ -8,7 +8,11 @@ BEGIN
     WHERE state = 'RUNNING' AND started_at < now() - interval '1 day'
     RETURNING load_id
   LOOP
-    EXECUTE format('DROP TABLE IF EXISTS staging.%I', 'load_' || lower(killed));
+    killed := 'load_' || lower(killed);
+    EXECUTE format(
+      'DROP TABLE IF EXISTS staging.%I, staging.%I, staging.%I',
+      killed, killed || '_hours', killed || '_zones'
+    );
   END LOOP;
 END $$;
 

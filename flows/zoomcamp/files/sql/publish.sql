@@ -1,19 +1,29 @@
--- PostgreSQL, one transaction with reports.sql: the staged rows become the month's partition.
-SET LOCAL maintenance_work_mem = '256MB';
-CREATE INDEX ON {{ render(vars.staging) }} (pickup_at);
-CREATE INDEX ON {{ render(vars.staging) }} (pickup_location_id);
-
+-- PostgreSQL, one transaction: the staged rows become the month's partition, and are told about.
 DO $$
 BEGIN
   -- Loads of one month publish one after another.
   PERFORM pg_advisory_xact_lock(hashtext('trips.{{ render(vars.partition) }}'));
   -- A copy that was cut off after its commit may have run again.
-  IF (SELECT count(*) FROM {{ render(vars.staging) }}) <> (
+  IF (SELECT sum(trips) FROM {{ render(vars.staging) }}_zones) <> (
     SELECT rows_read - rows_rejected FROM quality.loads WHERE load_id = '{{ execution.id }}'
   ) THEN
     RAISE 'trips were copied more than once: run the load again';
   END IF;
 END $$;
+
+DELETE FROM reports.revenue
+WHERE taxi = '{{ inputs.taxi }}' AND month = '{{ inputs.month }}-01';
+INSERT INTO reports.revenue
+SELECT '{{ inputs.taxi }}', '{{ inputs.month }}-01', pickup_location_id, trips, revenue
+FROM {{ render(vars.staging) }}_zones;
+DELETE FROM reports.trips_per_hour
+WHERE taxi = '{{ inputs.taxi }}' AND month = '{{ inputs.month }}-01';
+INSERT INTO reports.trips_per_hour
+SELECT '{{ inputs.taxi }}', '{{ inputs.month }}-01', hour, trips
+FROM {{ render(vars.staging) }}_hours;
+DELETE FROM quality.rejects
+WHERE taxi = '{{ inputs.taxi }}' AND month = '{{ inputs.month }}-01'
+  AND load_id <> '{{ execution.id }}';
 
 DROP TABLE IF EXISTS trips.{{ render(vars.partition) }};
 ALTER TABLE {{ render(vars.staging) }} RENAME TO {{ render(vars.partition) }};
@@ -21,3 +31,21 @@ ALTER TABLE staging.{{ render(vars.partition) }} SET SCHEMA trips;
 ALTER TABLE trips.{{ inputs.taxi }}
   ATTACH PARTITION trips.{{ render(vars.partition) }} FOR VALUES IN ('{{ inputs.month }}-01');
 ALTER TABLE trips.{{ render(vars.partition) }} DROP CONSTRAINT of_month;
+
+WITH published AS (
+  SELECT sum(trips) AS trips, sum(revenue) AS revenue FROM {{ render(vars.staging) }}_zones
+), inside AS (
+  SELECT coalesce(sum(trips), 0) AS trips FROM {{ render(vars.staging) }}_hours
+)
+UPDATE quality.loads
+SET state = 'LOADED',
+  rows_loaded = published.trips,
+  rows_outside_month = published.trips - inside.trips,
+  total_amount = published.revenue,
+  finished_at = clock_timestamp(),
+  copy_seconds = extract(epoch FROM now() - started_at) - read_seconds,
+  publish_seconds = extract(epoch FROM clock_timestamp() - now())
+FROM published, inside
+WHERE load_id = '{{ execution.id }}'
+RETURNING rows_read, rows_loaded, rows_rejected, rows_outside_month, total_amount;
+DROP TABLE {{ render(vars.staging) }}_zones, {{ render(vars.staging) }}_hours;
