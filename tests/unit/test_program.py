@@ -551,7 +551,10 @@ def test_the_outputs_say_where_everything_is(platform: Deployment):
         "etlPassword": "[secret]",
         "readerUser": "reader",
         "readerPassword": "[secret]",
-        "flows": {"zoomcamp/taxi_load": 1},
+        "flows": {
+            f"zoomcamp/{path.stem}": 1
+            for path in (PROJECT_FOLDER / "flows/zoomcamp").glob("*.yaml")
+        },
         "dashboards": {"taxi_loads": True},
         "images": {
             "postgres": "postgres:17",
