@@ -1,4 +1,4 @@
-"""New executions: their labels, their inputs; and the outputs of their flows."""
+"""Executions and their flows: new ones with labels and inputs, and the outputs at their end."""
 
 from __future__ import annotations
 
@@ -57,6 +57,15 @@ def resolve_inputs(
         return RunContext(services, flow, {**execution, "inputs": values}).render(expression)
 
     return execution_inputs.resolve(flow.get("inputs") or [], given, render)
+
+
+def flow_of(services: Services, execution: Json) -> Json:
+    """The flow of an execution, at the revision that it runs."""
+    row = services.store.flow(
+        execution["namespace"], execution["flowId"], execution["flowRevision"], deleted=True
+    )
+    assert row is not None, "an execution's flow revision is never removed"
+    return {**row["value"], "revision": row["revision"]}
 
 
 def flow_outputs(services: Services, flow: Json, execution: Json) -> Json | None:

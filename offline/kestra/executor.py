@@ -21,9 +21,10 @@ from psycopg_pool import PoolTimeout
 from offline.kestra import states
 from offline.kestra.context import Cancellation, Killed, RunContext, Services
 from offline.kestra.errors import NotFound
-from offline.kestra.executions import flow_outputs
+from offline.kestra.executions import flow_of, flow_outputs
 from offline.kestra.flows import find_task, with_defaults
 from offline.kestra.pebble import RenderError
+from offline.kestra.restarts import restarted
 from offline.kestra.schema import parsed_duration
 from offline.kestra.states import Json
 from offline.kestra.store import Conditions, Page
@@ -442,15 +443,14 @@ class _Run:
         Raises:
             Killed: this execution was killed before.
         """
+        begins = run["state"]["current"]
         with self._cancellable(task.context) as cancellation:
-            before = run["outputs"]["executionId"] if "outputs" in run else None
-            if run["state"]["current"] != "RUNNING":
-                before = None  # of an earlier attempt, which has ended
-                with self._step():
+            with self._step():
+                if begins not in ("RUNNING", "RESTARTED"):  # another attempt
                     run.pop("outputs", None)
-                    run["state"] = states.moved(run["state"], "RUNNING")
+                run["state"] = states.moved(run["state"], "RUNNING")
             state, outputs = self._outcome(
-                task.context, partial(self._other, task, run, before, cancellation)
+                task.context, partial(self._other, task, run, begins, cancellation)
             )
         with self._step():
             run["state"] = states.moved(run["state"], state)
@@ -458,25 +458,37 @@ class _Run:
         return state, outputs
 
     def _other(
-        self, task: Executable, run: Json, before: str | None, cancellation: Cancellation
+        self, task: Executable, run: Json, begins: str, cancellation: Cancellation
     ) -> tuple[str, Json]:
-        other = before and self._services.store.execution(before)
-        if not other:
+        store = self._services.store
+        other = store.execution(run["outputs"]["executionId"]) if "outputs" in run else None
+        if begins == "RESTARTED" and not task.restarts():
+            other = None
+        if other and begins == "RESTARTED":
+            if other["state"]["current"] != "FAILED":
+                return "SUCCESS", run["outputs"]
+            flow = flow_of(self._services, other)
+            other = restarted(flow, other, labelled=True)
+            self._begin("Restarted", task.context, flow, other)
+        elif not other:
             flow, other = task.create()
             # Said before it is saved, so that the next server looks for it and starts no second.
             with self._step():
                 run["outputs"] = {"executionId": other["id"]}
-            task.context.log(
-                "INFO",
-                f'Created new execution [[link execution="{other["id"]}" '
-                f'flowId="{flow["id"]}" namespace="{flow["namespace"]}"]]',
-            )
-            self._executor.submit(flow, {**other})  # ours stays as it was created
+            self._begin("Created new", task.context, flow, other)
         if task.waits():
             other = self._executor.wait(other["id"], cancellation)
         result = task.result(other)
         run["state"] = states.moved(run["state"], other["state"]["current"])
         return result
+
+    def _begin(self, how: str, context: RunContext, flow: Json, other: Json) -> None:
+        context.log(
+            "INFO",
+            f'{how} execution [[link execution="{other["id"]}" flowId="{flow["id"]}" '
+            f'namespace="{flow["namespace"]}"]]',
+        )
+        self._executor.submit(flow, {**other})  # ours stays as it was
 
 
 def _worst(reached: list[str]) -> str:
@@ -631,6 +643,11 @@ class Executor:
         if limit and self._count(execution) >= limit["limit"]:
             held = {"QUEUE": "QUEUED", "CANCEL": "CANCELLED", "FAIL": "FAILED"}
             to = held[limit.get("behavior", "QUEUE")]
+            if to == "FAILED":
+                what = "Execution" if self._services.config.release.tenant else "Flow"
+                RunContext(self._services, flow, execution).log(
+                    "ERROR", f"{what} is FAILED due to concurrency limit exceeded"
+                )
             execution["state"] = states.moved(execution["state"], to)
             self._services.store.save_execution(execution)
             self.tell(execution)
@@ -716,10 +733,7 @@ class Executor:
                 self.kill(execution["id"])  # what it started
 
     def _continue(self, execution: Json) -> None:
-        row = self._services.store.flow(
-            execution["namespace"], execution["flowId"], execution["flowRevision"], deleted=True
-        )
-        assert row is not None, "an execution's flow revision is never removed"
+        flow = flow_of(self._services, execution)
         for run in execution.get("taskRunList", ()):
             for attempt in run.get("attempts", ()):
                 if not states.is_terminated(attempt):
@@ -730,7 +744,7 @@ class Executor:
                 execution["state"] = states.moved(execution["state"], "KILLED")
                 self._services.store.save_execution(execution)
             else:
-                self._admit({**row["value"], "revision": row["revision"]}, execution)
+                self._admit(flow, execution)
 
     def busy(self) -> bool:
         """Whether any execution is running."""

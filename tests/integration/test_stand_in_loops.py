@@ -181,6 +181,19 @@ tasks:
     assert 0.4 <= (began[2] - began[1]).total_seconds() < 0.8
 
 
+def test_an_execution_beyond_the_limit_may_fail(client: Client) -> None:
+    client.create(
+        "id: full\nnamespace: t\nconcurrency: {limit: 1, behavior: FAIL}\n"
+        f"tasks:\n  - {{id: s, {SLEEP}, duration: PT0.5S}}\n"
+    )
+    first = client.start("t/full")
+    second = client.start("t/full", wait=True)
+    assert state(second) == "FAILED"
+    message = "Execution is FAILED due to concurrency limit exceeded"
+    assert client.logs(second, "ERROR") == [message]
+    client.wait(first["id"], "SUCCESS")
+
+
 def test_a_backfill_goes_through_the_queue_of_its_flow(client: Client) -> None:
     client.create(
         f"""\

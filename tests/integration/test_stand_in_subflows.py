@@ -141,6 +141,24 @@ tasks:
         assert len(told) == (ends != "SUCCESS")
 
 
+def test_a_flow_depends_on_the_flows_that_it_runs(client: Client) -> None:
+    run = f"tasks:\n  - {{{{id: s, {SUBFLOW}, namespace: t, flowId: {{}}}}}}\n"
+    client.create("id: dep_a\nnamespace: t\n" + run.format("dep_b"))
+    client.create("id: dep_b\nnamespace: t\n" + run.format("dep_c"))
+    client.create("id: dep_c\nnamespace: t\n" + run.format("dep_c"))
+    assert client.http.get("/flows/t/dep_b/dependencies").json() == {
+        "nodes": [
+            {"uid": f"main_t_dep_{each}", "namespace": "t", "id": f"dep_{each}"} for each in "abc"
+        ],
+        "edges": [
+            {"source": "main_t_dep_a", "target": "main_t_dep_b", "relation": "FLOW_TASK"},
+            {"source": "main_t_dep_b", "target": "main_t_dep_c", "relation": "FLOW_TASK"},
+        ],
+    }
+    only = client.http.get("/flows/t/dep_b/dependencies", params={"destinationOnly": True}).json()
+    assert [edge["source"] for edge in only["edges"]] == ["main_t_dep_a"]
+
+
 def test_a_subflow_that_is_not_there_fails(client: Client) -> None:
     source = f"""\
 id: early
@@ -252,6 +270,45 @@ tasks:
     assert [state(attempt) for attempt in sub["attempts"]] == ["FAILED", "FAILED", "SUCCESS"]
     again = ["FAILED", "RETRYING", "CREATED", "RUNNING"]
     assert states(sub) == ["CREATED", "RUNNING", *again, *again, "SUCCESS"]
+
+
+@pytest.mark.parametrize("behavior", ["RETRY_FAILED", "NEW_EXECUTION"])
+def test_a_restart_restarts_the_failed_subflow(client: Client, behavior: str) -> None:
+    name = behavior.lower()
+    client.create(
+        f"""\
+id: child_{name}
+namespace: t
+tasks:
+  - {{id: first, {RETURN}, format: x}}
+  - {{id: fail, {FAIL}, condition: "{{{{ kv('{name}', errorOnMissing=false) is null }}}}"}}
+"""
+    )
+    failed = client.run(
+        f"""\
+id: parent_{name}
+tasks:
+  - {{id: s, {SUBFLOW}, namespace: t, flowId: child_{name}, restartBehavior: {behavior}}}
+finally:
+  - {{id: f, {RETURN}, format: x}}
+"""
+    )
+    assert state(failed) == "FAILED"
+    client.http.put(f"/namespaces/t/kv/{name}", json=1).raise_for_status()
+    client.http.post(f"/executions/{failed['id']}/restart").raise_for_status()
+    parent = client.wait(failed["id"], "SUCCESS")
+    assert {"key": "system.restarted", "value": "true"} in parent["labels"]
+    assert [run["taskId"] for run in parent["taskRunList"]] == ["s", "f"]
+    assert len(runs(parent)["s"]["attempts"]) == 2
+    found = children(client, f"child_{name}")
+    assert runs(parent)["s"]["outputs"]["executionId"] == found[-1]["id"]
+    if behavior == "NEW_EXECUTION":
+        assert [state(each) for each in found] == ["FAILED", "SUCCESS"]
+    else:
+        (child,) = found
+        assert states(child) == ["CREATED", "RUNNING", "FAILED", "RESTARTED", "RUNNING", "SUCCESS"]
+        assert [len(run["attempts"]) for run in child["taskRunList"]] == [1, 2]
+        assert any(line.startswith("Restarted execution") for line in client.logs(parent))
 
 
 def wait_for_children(client: Client, flow: str, count: int) -> list[dict[str, Any]]:

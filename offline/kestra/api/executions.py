@@ -20,8 +20,9 @@ from offline.kestra.api.routing import JSON, MULTIPART, NO_CONTENT, Call, Resour
 from offline.kestra.context import RunContext
 from offline.kestra.errors import BadRequest, IllegalArgument, IllegalState, NotFound, NotSupported
 from offline.kestra.executions import new_execution, resolve_inputs
-from offline.kestra.flows import RESERVED_IDS, flow_tasks
+from offline.kestra.flows import RESERVED_IDS
 from offline.kestra.pebble import RenderError, moment, to_json
+from offline.kestra.restarts import restarted
 from offline.kestra.schema import WEBHOOK, Json, parsed_duration
 from offline.kestra.storage import execution_prefix, slug
 from offline.kestra.store import Conditions
@@ -416,25 +417,8 @@ def restart(call: Call) -> Any:
             f"Execution must be terminated to be restarted, current state is '{current}' !"
         )
     flow = _revision(call, execution)
-    runs = {run["id"]: run for run in execution.get("taskRunList", ())}
-    again = {run["id"] for run in runs.values() if run["state"]["current"] == "FAILED"}
-    if not again:
-        raise IllegalArgument("No task found to restart execution from!")
-    for run_id in list(again):
-        while run_id := runs[run_id].get("parentTaskRunId"):
-            again.add(run_id)
-    handlers = {task["id"] for task in flow_tasks({"tasks": flow.get("errors")})}
-    kept = []
-    for run in runs.values():
-        if run["taskId"] in handlers:
-            continue
-        if run["id"] in again:
-            run["state"] = states.moved(run["state"], "RESTARTED")
-        kept.append(run)
-    execution["taskRunList"] = kept
-    execution["state"] = states.moved(execution["state"], "RESTARTED")
-    execution["metadata"]["attemptNumber"] += 1
-    execution["flowRevision"] = flow["revision"]
+    labelled = call.server.config.release.tenant is not None
+    execution = restarted(flow, execution, labelled=labelled)
     first = states.shown(execution)
     call.server.executor.submit(flow, execution)
     return first

@@ -25,6 +25,8 @@ from offline.kestra.api.routing import (
 from offline.kestra.errors import ConstraintViolations, IllegalArgument, MissingBody, NotFound
 from offline.kestra.schema import Json
 from offline.kestra.store import Conditions, Page
+from offline.kestra.tasks import TYPES
+from offline.kestra.tasks.subflow import Subflow
 
 route = Resource()
 
@@ -103,8 +105,38 @@ def task(call: Call) -> Any:
 
 @route("GET", "/flows/{namespace}/{id}/dependencies")
 def dependencies(call: Call) -> Any:
-    # Flows depend on each other through Subflow tasks and Flow triggers, which there are none of.
-    return {"nodes": [], "edges": []}
+    """The flows that run this one as a subflow, and those that it runs."""
+    flow = (call.path["namespace"], call.path["id"])
+    known = {
+        (row["namespace"], row["id"]): row["value"] for row in call.server.store.flows_of(None)
+    }
+    links = [
+        (source, (str(task.get("namespace")), str(task.get("flowId"))))
+        for source, value in known.items()
+        for task in flow_service.flow_tasks(value)
+        if issubclass(TYPES[task["type"]], Subflow)
+    ]
+    ends = (1,) if call.flag("destinationOnly", False) else (0, 1)
+    shown = [
+        link
+        for link in dict.fromkeys(links)
+        if link[1] in known and link[0] != link[1] and any(link[end] == flow for end in ends)
+    ]
+    tenant = call.server.config.release.tenant
+
+    def uid(which: tuple[str, str]) -> str:
+        return "_".join([tenant, *which] if tenant else which)
+
+    return {
+        "nodes": [
+            {"uid": uid(which), "namespace": which[0], "id": which[1]}
+            for which in dict.fromkeys(end for link in shown for end in link)
+        ],
+        "edges": [
+            {"source": uid(source), "target": uid(target), "relation": "FLOW_TASK"}
+            for source, target in shown
+        ],
+    }
 
 
 def _filter(call: Call) -> Conditions:

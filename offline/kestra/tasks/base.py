@@ -144,6 +144,10 @@ class Executable(TaskType, ABC):
         """Whether the task ends when the execution ends; if not, at once."""
 
     @abstractmethod
+    def restarts(self) -> bool:
+        """Whether a restart of the execution around restarts this one, rather than a new one."""
+
+    @abstractmethod
     def result(self, execution: Json) -> tuple[str, Json]:
         """What becomes of the task.
 

@@ -68,6 +68,7 @@ class _Process:
         self.variables: Json = {}
         self.errors = 0
         self._asked = False
+        self._fault: Exception | None = None
         try:
             self._process = subprocess.Popen(
                 command,
@@ -110,6 +111,8 @@ class _Process:
         except Killed:
             self._stop()  # what was not told yet, or does not listen
             raise
+        if self._fault:
+            raise self._fault
         return code
 
     def _stop(self) -> None:
@@ -120,7 +123,10 @@ class _Process:
 
     def _read(self, output: IO[str], level: str) -> None:
         for line in output:
-            self._take(line.rstrip("\n"), level)
+            try:
+                self._take(line.rstrip("\n"), level)
+            except Exception as error:  # the database is away, say: the process must not block
+                self._fault = error
             self.errors += level == "ERROR"
 
     def _take(self, line: str, level: str) -> None:
@@ -130,13 +136,14 @@ class _Process:
             return
         try:
             given = json.loads(data[1])
-        except ValueError as error:
+            self.variables |= given.get("outputs") or {}
+            logs = [(each["level"], stringify(each["message"])) for each in given.get("logs") or ()]
+        except (ValueError, TypeError, LookupError) as error:
             self._context.log("WARN", f"Invalid outputs '{error}'")
             return
-        self.variables |= given.get("outputs") or {}
-        for entry in given.get("logs") or ():
-            if entry.get("level") in LEVELS:
-                self._context.log(entry["level"], stringify(entry.get("message")))
+        for severity, message in logs:
+            if severity in LEVELS:
+                self._context.log(severity, message)
             else:
                 self._context.log("WARN", f"Invalid log '{data[1]}'")
 
@@ -278,6 +285,8 @@ class _Script(Runnable):
         if not isinstance(given, Mapping):
             raise TaskError(f"Invalid `files` properties with type '{type(given).__name__}'")
         for name, content in given.items():
+            if content is None:
+                continue
             path = (folder / name).resolve()
             if not path.is_relative_to(folder.resolve()):
                 raise TaskError(f"inputFiles: `{name}` is not below the working directory")

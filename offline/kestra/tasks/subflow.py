@@ -10,7 +10,7 @@ from typing import Any
 
 from offline.kestra.context import RunContext
 from offline.kestra.errors import ConstraintViolations
-from offline.kestra.executions import flow_outputs, new_execution, resolve_inputs
+from offline.kestra.executions import flow_of, flow_outputs, new_execution, resolve_inputs
 from offline.kestra.inputs import values_of
 from offline.kestra.pebble import RenderError
 from offline.kestra.schema import Json, Property
@@ -39,7 +39,7 @@ class Subflow(Executable):
             "enum", values=("RETRY_FAILED", "NEW_EXECUTION"), default="RETRY_FAILED"
         ),
     }
-    unsupported = frozenset({"scheduleDate", "restartBehavior"})
+    unsupported = frozenset({"scheduleDate"})
 
     @classmethod
     def faults(cls, data: Json) -> Iterator[str]:
@@ -120,6 +120,9 @@ class Subflow(Executable):
     def waits(self) -> bool:
         return self.flag("wait")
 
+    def restarts(self) -> bool:
+        return self._since_1 and self.given("restartBehavior") == "RETRY_FAILED"
+
     def result(self, execution: Json) -> tuple[str, Json]:
         state = execution["state"]["current"]
         outputs = {"executionId": execution["id"], "state": state}
@@ -149,11 +152,7 @@ class Subflow(Executable):
     def _outputs(self, execution: Json) -> Json | None:
         """The outputs of the ended execution: its flow's, or what this task reads out of it."""
         services = self.context.services
-        row = services.store.flow(
-            execution["namespace"], execution["flowId"], execution["flowRevision"], deleted=True
-        )
-        assert row is not None, "an execution's flow revision is never removed"
-        flow = {**row["value"], "revision": row["revision"]}
+        flow = flow_of(services, execution)
         return flow_outputs(services, flow, execution) or RunContext(
             services, flow, execution
         ).render(self.given("outputs"))
