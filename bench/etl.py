@@ -129,7 +129,7 @@ def compare(rounds: int, sizes: Sequence[int] = _SIZES) -> Iterator[object]:
         cases = [
             _Case(_title(small), empty, small, small),
             one := _Case(_title(middle), empty, middle, middle),
-            _Case(f"{_title(middle)}, csv.gz", empty, packed, middle),
+            again := _Case(f"{_title(middle)}, csv.gz", empty, packed, middle),
             twelfth := _Case(f"{_title(middle)}, 11 months there", filled, middle, middle),
             most := _Case(_title(large), empty, large, large),
         ]
@@ -151,7 +151,7 @@ def compare(rounds: int, sizes: Sequence[int] = _SIZES) -> Iterator[object]:
         (f"{one.title}, of the course's way", one.of_course(), 1 / 1.5),
         (f"{most.title}, of the course's way", most.of_course(), 1 / 1.5),
         (f"{twelfth.title}, of the course's way", twelfth.of_course(), 1 / 2),
-        (f"{one.title} again, of the first load", one.again(), 0.05),
+        (f"{again.title}, again, of the first load", again.again(), 0.05),
         (f"{most.title}, seconds per trip, of {one.title}", growth, 1.2),
     ):
         yield aim(words, ratios.median, limit)
