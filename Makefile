@@ -36,7 +36,7 @@ lint: venv ## Check form and types
 	$(PYTHON) -m mypy
 	for script in $(SCRIPTS); do bash -n $$script || exit; done
 
-bench: venv docker engine images ## Measure stack and flows beside plain Docker and HTTP
+bench: venv docker engine images ## Measure stack, flows and loads beside plain Docker, HTTP and SQL
 	. scripts/env.sh offline && python -m bench
 
 venv: ## Install the Python packages into .venv
