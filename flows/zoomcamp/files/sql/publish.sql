@@ -21,9 +21,10 @@ WHERE taxi = '{{ inputs.taxi }}' AND month = '{{ inputs.month }}-01';
 INSERT INTO reports.trips_per_hour
 SELECT '{{ inputs.taxi }}', '{{ inputs.month }}-01', hour, trips
 FROM {{ render(vars.staging) }}_hours;
+-- Not those of this load, nor of one that is under way beside it.
 DELETE FROM quality.rejects
 WHERE taxi = '{{ inputs.taxi }}' AND month = '{{ inputs.month }}-01'
-  AND load_id <> '{{ execution.id }}';
+  AND load_id NOT IN (SELECT load_id FROM quality.loads WHERE state = 'RUNNING');
 
 DROP TABLE IF EXISTS trips.{{ render(vars.partition) }};
 ALTER TABLE {{ render(vars.staging) }} RENAME TO {{ render(vars.partition) }};

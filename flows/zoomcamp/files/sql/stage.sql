@@ -1,4 +1,6 @@
 -- PostgreSQL: a table for the rows of the file, which becomes the month's partition.
+-- A server that was killed begins the task once more.
+DROP TABLE IF EXISTS {{ render(vars.staging) }};
 CREATE TABLE {{ render(vars.staging) }} (LIKE trips.{{ inputs.taxi }});
 -- The constraint spares ATTACH PARTITION a look at every row.
 ALTER TABLE {{ render(vars.staging) }}
