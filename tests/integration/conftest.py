@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import docker
 import psycopg
 import pytest
 from docker.errors import DockerException, ImageNotFound
+from docker.models.containers import Container
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 IMAGES = ("podium-offline/postgres:15", "postgres:17")
@@ -45,6 +47,16 @@ class PostgresServer:
             autocommit=True,
         )
 
+    @retry(
+        retry=retry_if_exception_type(psycopg.OperationalError),
+        stop=stop_after_delay(60),
+        wait=wait_fixed(0.2),
+        reraise=True,
+    )
+    def wait_until_ready(self) -> None:
+        """Wait up to 60 seconds until the server answers a login."""
+        self.connect().close()
+
 
 @pytest.fixture(scope="session")
 def postgres_image(docker_client: docker.DockerClient) -> str:
@@ -68,31 +80,36 @@ def postgres_image(docker_client: docker.DockerClient) -> str:
     return image
 
 
-@pytest.fixture(scope="session")
-def postgres(docker_client: docker.DockerClient, postgres_image: str) -> Iterator[PostgresServer]:
-    """A PostgreSQL server of the test session's own, on a free loopback port."""
+@contextmanager
+def running_postgres(
+    docker_client: docker.DockerClient, image: str, port: int = 0
+) -> Iterator[tuple[PostgresServer, Container]]:
+    """A PostgreSQL server in a container, gone at the end of the block.
+
+    Args:
+        docker_client: where the container runs.
+        image: the server's image.
+        port: its loopback port, which it keeps when it is restarted; a free one that it does not
+            keep if not given.
+    """
     password = secrets.token_urlsafe(16)
     container = docker_client.containers.run(
-        postgres_image,
+        image,
         detach=True,
         environment={"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": password},
-        ports={"5432/tcp": ("127.0.0.1", 0)},
+        ports={"5432/tcp": ("127.0.0.1", port)},
     )
     try:
-        port = int(docker_client.api.port(str(container.id), 5432)[0]["HostPort"])
-        server = PostgresServer("127.0.0.1", port, "postgres", password)
-        _wait_until_ready(server)
-        yield server
+        bound = int(docker_client.api.port(str(container.id), 5432)[0]["HostPort"])
+        server = PostgresServer("127.0.0.1", bound, "postgres", password)
+        server.wait_until_ready()
+        yield server, container
     finally:
         container.remove(force=True, v=True)
 
 
-@retry(
-    retry=retry_if_exception_type(psycopg.OperationalError),
-    stop=stop_after_delay(60),
-    wait=wait_fixed(0.2),
-    reraise=True,
-)
-def _wait_until_ready(server: PostgresServer) -> None:
-    """Wait up to 60 seconds until the server answers a login."""
-    server.connect().close()
+@pytest.fixture(scope="session")
+def postgres(docker_client: docker.DockerClient, postgres_image: str) -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the test session's own, on a free loopback port."""
+    with running_postgres(docker_client, postgres_image) as (server, _):
+        yield server

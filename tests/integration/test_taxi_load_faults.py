@@ -1,0 +1,518 @@
+"""Loads of taxi months that are cut off, killed, repeated, or at work at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+import psycopg
+import pytest
+from docker.models.containers import Container
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from bench.months import Dirt, write_month
+from tests.integration.conftest import running_postgres
+from tests.integration.postgres_proxy import (
+    Fault,
+    Hold,
+    PostgresProxy,
+    drops,
+    executes,
+    halves,
+    loses_answer,
+    meets,
+)
+from tests.integration.stand_in_fixtures import ROOT, free_port, runs, state
+from tests.integration.warehouse_fixtures import Warehouse, new_warehouse
+
+MONTH = "2019-01"
+FILE = f"yellow_tripdata_{MONTH}.csv.gz"
+
+# What one load of one file leaves, whatever happened before.
+TOLD = {
+    "trips": "SELECT * FROM trips.yellow ORDER BY month, line",
+    "revenue": "SELECT * FROM reports.revenue ORDER BY taxi, month, pickup_location_id",
+    "hours": "SELECT * FROM reports.trips_per_hour ORDER BY taxi, month, hour",
+    "load": "SELECT DISTINCT ON (taxi, month) taxi, month, file_name, file_size, checksum,"
+    " rows_read, rows_loaded, rows_rejected, rows_outside_month, null_counts, total_amount"
+    " FROM quality.loads WHERE state = 'LOADED' ORDER BY taxi, month, finished_at DESC",
+    "rejects": "SELECT taxi, month, line, reason, raw, load_id = (SELECT load_id FROM quality.loads"
+    " WHERE state = 'LOADED' ORDER BY finished_at DESC LIMIT 1) AS of_this_load"
+    " FROM quality.rejects ORDER BY line",
+    "partitions": "SELECT relname, array_agg(regexp_replace(pg_get_indexdef(indexrelid), '\\S+ ON',"
+    " 'ON') ORDER BY indkey::text) FROM pg_class JOIN pg_index ON indrelid = pg_class.oid"
+    " WHERE relispartition AND relkind = 'r' GROUP BY relname ORDER BY relname",
+    "staging": "SELECT tablename FROM pg_tables WHERE schemaname = 'staging'",
+    "running": "SELECT load_id FROM quality.loads WHERE state = 'RUNNING'",
+}
+Told = dict[str, list[dict[str, Any]]]
+
+# What a reader sees of the month in one look.
+LOOK = """
+SELECT
+  (SELECT (count(*), sum(total_amount)) FROM trips.yellow)::text,
+  (SELECT (sum(trips), sum(revenue)) FROM reports.revenue)::text,
+  (SELECT sum(trips) FROM reports.trips_per_hour)
+"""
+
+
+def told(warehouse: Warehouse) -> Told:
+    """All that is in the warehouse, but for the loads before the last."""
+    return {name: warehouse.rows(query) for name, query in TOLD.items()}
+
+
+@dataclass
+class Correction:
+    """A month that is loaded, and a file that corrects it.
+
+    Attributes:
+        before: what the warehouse holds.
+        after: what it holds after one undisturbed load of the file.
+        seen: what readers saw.
+    """
+
+    warehouse: Warehouse
+    proxy: PostgresProxy
+    before: Told
+    after: Told
+
+    def start(self) -> dict[str, Any]:
+        """Begins to load the file."""
+        return self.warehouse.start("taxi_load", taxi="yellow", month=MONTH)
+
+    def fails(self) -> dict[str, Any]:
+        """Loads the file in vain; returns the execution."""
+        execution = self.warehouse.ended(self.start())
+        assert state(execution) == "FAILED"
+        return execution
+
+    def repeat(self) -> None:
+        """Loads the file, undisturbed: all must be as after one load."""
+        self.proxy.heal()
+        self.warehouse.load("yellow", MONTH)
+        assert told(self.warehouse) == self.after
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """Reads the month all the time: no reader may see anything but one file of it, whole."""
+        looks: set[tuple[Any, ...]] = set()
+        ended = threading.Event()
+
+        def look() -> None:
+            while not ended.is_set():
+                with (
+                    suppress(psycopg.OperationalError),  # the server is restarted
+                    self.warehouse.database.connect() as connection,
+                ):
+                    while not ended.wait(0.01):
+                        looks.update(connection.execute(LOOK))
+
+        reader = threading.Thread(target=look)
+        reader.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            reader.join(60)
+        assert looks <= {look_of(self.before), look_of(self.after)}
+
+
+def look_of(told: Told) -> tuple[Any, ...]:
+    """What LOOK shows of a warehouse."""
+    trips, revenue, hours = told["trips"], told["revenue"], told["hours"]
+    return (
+        f"({len(trips)},{sum(trip['total_amount'] for trip in trips)})",
+        f"({sum(row['trips'] for row in revenue)},{sum(row['revenue'] for row in revenue)})",
+        sum(row["trips"] for row in hours),
+    )
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A warehouse whose flows come through a proxy, and the container of its server."""
+
+    warehouse: Warehouse
+    proxy: PostgresProxy
+    container: Container
+
+
+@pytest.fixture(scope="module")
+def stack(
+    docker_client: docker.DockerClient,
+    postgres_image: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    """One for the tests of this module."""
+    with (
+        running_postgres(docker_client, postgres_image, free_port()) as (server, container),
+        PostgresProxy(server) as proxy,
+        new_warehouse(
+            server, tmp_path_factory.mktemp("warehouse"), "127.0.0.1", proxy.port
+        ) as warehouse,
+    ):
+        yield Stack(warehouse, proxy, container)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    """Two files of the month, each with a line that is no trip."""
+    folder = tmp_path_factory.mktemp("files")
+    first = write_month(folder, "yellow", MONTH, 150, dirt=Dirt(bad_numbers=1)).path.read_bytes()
+    dirt = Dirt(short_lines=1)
+    return first, write_month(folder, "yellow", MONTH, 120, seed=1, dirt=dirt).path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def outcomes(stack: Stack, files: tuple[bytes, bytes]) -> tuple[Told, Told]:
+    """What one undisturbed load of each file leaves."""
+    found = []
+    for file in files:
+        stack.warehouse.reset()
+        (stack.warehouse.folder / FILE).write_bytes(file)
+        stack.warehouse.load("yellow", MONTH)
+        found.append(told(stack.warehouse))
+    return found[0], found[1]
+
+
+@pytest.fixture
+def warehouse(stack: Stack) -> Iterator[Warehouse]:
+    """The module's warehouse, empty."""
+    stack.warehouse.reset()
+    yield stack.warehouse
+    stack.proxy.heal()
+    stack.warehouse.reset()
+
+
+@pytest.fixture
+def correction(
+    stack: Stack, files: tuple[bytes, bytes], outcomes: tuple[Told, Told]
+) -> Iterator[Correction]:
+    """One of the two files is loaded, and the other one is there."""
+    warehouse = stack.warehouse
+    now = warehouse.value("SELECT to_regclass('quality.loads')") and told(warehouse)
+    if now not in outcomes:
+        warehouse.reset()
+        (warehouse.folder / FILE).write_bytes(files[0])
+        warehouse.load("yellow", MONTH)
+        now = outcomes[0]
+    other = 1 - outcomes.index(now)
+    (warehouse.folder / FILE).write_bytes(files[other])
+    yield Correction(warehouse, stack.proxy, now, outcomes[other])
+    stack.proxy.heal()
+
+
+# --- a connection is lost -------------------------------------------------------------------------
+
+BEGUN = r"^COMMIT.*INSERT INTO quality\.loads"
+STAGED = r"^COMMIT.*CREATE TABLE staging\S+ \(LIKE"
+COPIED = r"^CopyDone.*COPY staging"
+PUBLISHED = r"^COMMIT.*ALTER TABLE trips\.yellow\s+ATTACH"
+
+
+@pytest.mark.parametrize(
+    ("task", "faults"),
+    [
+        (
+            "begin",
+            [
+                (r"to_regclass\('reports", drops),
+                (r"INSERT INTO quality\.loads", drops),
+                (BEGUN, loses_answer),
+            ],
+        ),
+        ("compare", [(r"AS unchanged", drops), (r"AS unchanged", loses_answer)]),
+        ("stage", [(r"CREATE TABLE staging", drops), (STAGED, loses_answer)]),
+        (
+            "copy_rejects",
+            [
+                (r"^CopyData.*COPY quality\.rejects", halves),
+                (r"^CopyDone.*COPY quality\.rejects", loses_answer),
+            ],
+        ),
+        (
+            "copy",
+            [(r"^CopyData.*COPY staging", halves), (COPIED, drops), (COPIED, loses_answer)],
+        ),
+        ("by_hour", [(r"CREATE INDEX ON \S+ \(pickup_at\)", drops)]),
+        ("by_zone", [(r"^COMMIT.*CREATE TABLE staging\S+_zones", loses_answer)]),
+        (
+            "publish",
+            [
+                (r"pg_advisory_xact_lock\(hashtext\('trips", drops),
+                (r"INSERT INTO reports\.revenue", loses_answer),
+                (r"INSERT INTO reports\.trips_per_hour", drops),
+            ],
+        ),
+        (
+            "publish",
+            [
+                (r"^DROP TABLE IF EXISTS trips", loses_answer),
+                (r"^ALTER TABLE trips\.yellow\s+ATTACH", loses_answer),
+                (r"state = 'LOADED',", loses_answer),
+                (PUBLISHED, drops),
+            ],
+        ),
+    ],
+)
+def test_a_load_that_lost_its_connection_is_repeated(
+    correction: Correction, task: str, faults: list[tuple[str, Fault]]
+) -> None:
+    with correction.read():
+        for step, fault in faults:
+            correction.proxy.inject(step, fault)
+            execution = correction.fails()
+            assert state(runs(execution)[task]) == "FAILED"
+            loads = correction.warehouse.rows(
+                f"SELECT state FROM quality.loads WHERE load_id = '{execution['id']}'"
+            )
+            assert loads in ([], [{"state": "FAILED"}])
+        now = told(correction.warehouse)
+        assert {**now, "rejects": correction.before["rejects"]} == correction.before
+        correction.repeat()
+
+
+def test_a_load_that_is_complete_stays_so_when_nobody_hears_of_it(correction: Correction) -> None:
+    correction.proxy.inject(PUBLISHED, loses_answer)
+    with correction.read():
+        execution = correction.fails()
+        assert correction.warehouse.load_of(execution)["state"] == "LOADED"
+        assert told(correction.warehouse) == correction.after
+        assert correction.warehouse.load("yellow", MONTH)["state"] == "UNCHANGED"
+        assert told(correction.warehouse) == correction.after
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_one_of_two_streams_is_lost(correction: Correction, stream: int) -> None:
+    correction.proxy.inject(r"^CopyData.*COPY staging", meets(2), times=2)
+    correction.proxy.inject(COPIED, drops, first=stream)
+    correction.fails()
+    correction.repeat()
+
+
+def test_the_first_load_of_all_is_repeated(
+    warehouse: Warehouse, stack: Stack, files: tuple[bytes, bytes], outcomes: tuple[Told, Told]
+) -> None:
+    (warehouse.folder / FILE).write_bytes(files[0])
+    for fault in (drops, loses_answer):
+        stack.proxy.inject(BEGUN, fault)
+        warehouse.load_fails("yellow", MONTH)
+    warehouse.load("yellow", MONTH)
+    assert told(warehouse) == outcomes[0]
+
+
+# --- what is left behind --------------------------------------------------------------------------
+
+
+def test_what_a_load_left_behind_goes_after_a_day(correction: Correction) -> None:
+    # All is lost, and so is the task that would have tidied up.
+    correction.proxy.inject(r"^CopyData.*COPY staging", drops, times=2)
+    correction.proxy.inject(r"^DROP TABLE IF EXISTS \S+,", drops)
+    load = correction.warehouse.load_of(correction.fails())
+    assert load["state"] == "RUNNING"
+    sweep(correction, load["load_id"])
+
+
+def sweep(correction: Correction, load_id: str) -> None:
+    """Repeats the load: what a load left behind stays for a day, and is gone with the next one."""
+    warehouse = correction.warehouse
+    correction.proxy.heal()
+    warehouse.load("yellow", MONTH)
+    now = told(warehouse)
+    assert now["running"] == [{"load_id": load_id}]
+    assert all(row["tablename"].startswith(f"load_{load_id.lower()}") for row in now["staging"])
+    rejects = [row for row in now["rejects"] if row["of_this_load"]]
+    assert {**now, "rejects": rejects, "staging": [], "running": []} == correction.after
+    warehouse.execute(
+        "UPDATE quality.loads SET started_at = started_at - interval '25 hours'"
+        f" WHERE load_id = '{load_id}'"
+    )
+    warehouse.load("yellow", MONTH, force="true")
+    assert told(warehouse) == correction.after
+
+
+SLOW = "SELECT count(*) FROM range(1000000000000);\n"
+
+
+def kill(warehouse: Warehouse, execution: dict[str, Any]) -> None:
+    """Asks for the end of an execution."""
+    http = warehouse.client.http
+    http.delete(f"/executions/{execution['id']}/kill").raise_for_status()
+
+
+def test_an_execution_is_killed_while_it_reads(correction: Correction) -> None:
+    path = "sql/read.sql"
+    script = (ROOT / "flows/zoomcamp/files" / path).read_text()
+    correction.warehouse.register(path, SLOW + script)
+    try:
+        execution = correction.start()
+        correction.warehouse.client.wait_for_task(execution["id"], "read")
+        kill(correction.warehouse, execution)
+        correction.warehouse.client.wait(execution["id"], "KILLED")
+    finally:
+        correction.warehouse.register(path, script)
+    sweep(correction, execution["id"])
+
+
+@pytest.mark.parametrize("step", [r"^CopyData.*COPY staging", PUBLISHED])
+def test_an_execution_is_killed_while_it_writes(correction: Correction, step: str) -> None:
+    with correction.read(), Hold(then=drops) as hold:
+        correction.proxy.inject(step, hold)
+        execution = correction.start()
+        hold.wait()
+        kill(correction.warehouse, execution)
+    correction.warehouse.client.wait(execution["id"], "KILLED")
+    sweep(correction, execution["id"])
+
+
+# --- a server process ends ------------------------------------------------------------------------
+
+
+@contextmanager
+def locked(warehouse: Warehouse, table: str, mode: str) -> Iterator[None]:
+    """A table is locked by somebody else for the time of the block."""
+    with warehouse.database.connect() as other, other.transaction():
+        other.execute(f"LOCK TABLE {table} IN {mode} MODE")
+        yield
+
+
+@retry(
+    retry=retry_if_exception_type(ValueError),
+    stop=stop_after_delay(30),
+    wait=wait_fixed(0.02),
+    reraise=True,
+)
+def writer_waiting_for(warehouse: Warehouse, table: str) -> int:
+    """The backend that waits for a table, not only to read it; 30 seconds at most."""
+    ((backend,),) = (
+        row.values()
+        for row in warehouse.rows(
+            f"SELECT pid FROM pg_locks WHERE NOT granted AND relation = '{table}'::regclass"
+            " AND mode <> 'AccessShareLock'"
+        )
+    )
+    return backend
+
+
+@pytest.mark.parametrize(
+    ("table", "mode"),
+    [("quality.loads", "SHARE"), ("quality.rejects", "SHARE"), ("trips.yellow", "ACCESS SHARE")],
+)
+def test_a_backend_is_terminated(correction: Correction, table: str, mode: str) -> None:
+    with correction.read():
+        with locked(correction.warehouse, table, mode):
+            execution = correction.start()
+            backend = writer_waiting_for(correction.warehouse, table)
+            correction.warehouse.execute(f"SELECT pg_terminate_backend({backend})")
+        assert state(correction.warehouse.ended(execution)) == "FAILED"
+        correction.repeat()
+
+
+@pytest.mark.parametrize("step", [COPIED, PUBLISHED])
+def test_the_server_of_the_warehouse_is_killed(
+    correction: Correction, stack: Stack, step: str
+) -> None:
+    with correction.read(), Hold(then=drops) as hold:
+        correction.proxy.inject(step, hold)
+        execution = correction.start()
+        hold.wait()
+        stack.container.kill()
+        stack.container.start()
+        correction.warehouse.database.server.wait_until_ready()
+    correction.warehouse.ended(execution)
+    correction.repeat()
+
+
+# --- the server that runs the flow ends -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("step", "fault", "ends"),
+    [
+        (BEGUN, executes, "SUCCESS"),
+        (STAGED, executes, "SUCCESS"),
+        (r"^CopyDone.*COPY quality\.rejects", executes, "FAILED"),
+        (COPIED, executes, "FAILED"),  # trips were copied more than once
+        (PUBLISHED, executes, "FAILED"),
+    ],
+)
+def test_the_server_is_killed_and_goes_on(
+    correction: Correction, step: str, fault: Fault, ends: str
+) -> None:
+    warehouse = correction.warehouse
+    with correction.read():
+        with Hold(first=fault, then=drops) as hold:
+            correction.proxy.inject(step, hold)
+            execution = correction.start()
+            hold.wait()
+            warehouse.client.server.kill()
+        warehouse.client.server.start()
+        # What was done already and cannot be done twice fails; the month is whole all the same.
+        assert state(warehouse.ended(execution)) == ends
+        if ends == "FAILED" and step != PUBLISHED:
+            correction.repeat()
+        assert told(warehouse) == correction.after
+
+
+# --- loads and readers at once --------------------------------------------------------------------
+
+LOCKED = r"pg_advisory_xact_lock\(hashtext\('trips"
+
+
+def test_two_loads_of_a_file_at_once(correction: Correction) -> None:
+    with correction.read():
+        correction.proxy.inject(LOCKED, meets(2), times=2)
+        for execution in [correction.start(), correction.start()]:
+            assert state(correction.warehouse.ended(execution)) == "SUCCESS"
+        assert told(correction.warehouse) == correction.after
+
+
+def test_two_files_of_a_month_at_once(correction: Correction, files: tuple[bytes, bytes]) -> None:
+    path = correction.warehouse.folder / FILE
+    (other,) = set(files) - {path.read_bytes()}
+    with correction.read(), Hold() as hold:
+        correction.proxy.inject(LOCKED, hold)
+        execution = correction.start()
+        hold.wait()
+        path.write_bytes(other)
+        correction.warehouse.load("yellow", MONTH, force="true")
+        assert told(correction.warehouse)["trips"] == correction.before["trips"]
+    # The month is of the file that was published last, and so is what is told about it.
+    assert state(correction.warehouse.ended(execution)) == "SUCCESS"
+    assert told(correction.warehouse) == correction.after
+
+
+def test_four_months_at_once(warehouse: Warehouse, stack: Stack) -> None:
+    months = [(taxi, month) for taxi in ("yellow", "green") for month in ("2019-01", "2019-02")]
+    # The first loads of all create the tables; the others replace what these have loaded.
+    for seed, together in enumerate([r"to_regclass\('reports", r"^DROP TABLE IF EXISTS trips"]):
+        written = [
+            write_month(warehouse.folder, *month, 50 + number, seed=seed)
+            for number, month in enumerate(months)
+        ]
+        stack.proxy.inject(together, meets(4), times=4)
+        started = [warehouse.start("taxi_load", taxi=taxi, month=month) for taxi, month in months]
+        for execution in started:
+            assert state(warehouse.ended(execution)) == "SUCCESS"
+        assert warehouse.rows(
+            "SELECT taxi, to_char(month, 'YYYY-MM') AS month, count(*) AS rows, sum(total_amount)"
+            " AS total_amount FROM trips.all_trips GROUP BY 1, 2 ORDER BY count(*)"
+        ) == [
+            {name: getattr(month, name) for name in ("taxi", "month", "rows", "total_amount")}
+            for month in written
+        ]
+
+
+def test_a_load_waits_for_a_reader(correction: Correction) -> None:
+    warehouse = correction.warehouse
+    with correction.read():
+        with warehouse.database.connect() as reader, reader.transaction():
+            before = reader.execute(LOOK).fetchone()
+            execution = correction.start()
+            writer_waiting_for(warehouse, "trips.yellow")
+            assert reader.execute(LOOK).fetchone() == before
+        assert state(warehouse.ended(execution)) == "SUCCESS"
+        assert told(warehouse) == correction.after
