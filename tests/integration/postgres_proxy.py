@@ -113,26 +113,21 @@ def halves(session: Session, message: bytes) -> None:
     session.cut()
 
 
-def executes(session: Session, message: bytes) -> None:
-    """The server does what was asked, and its answer never arrives."""
-    session.execute(message)
-
-
 class Hold:
     """A fault that stops a client at a step for the time of a block.
 
     Args:
-        first: what happens to the message before the client is stopped.
-        then: what happens to it when the block ends.
+        then: what happens to the message when the block ends.
+        is_executed: whether the server does what was asked at once.
     """
 
-    def __init__(self, *, first: Fault | None = None, then: Fault = passes) -> None:
-        self._first, self._then = first, then
+    def __init__(self, then: Fault = passes, *, is_executed: bool = False) -> None:
+        self._then, self._is_executed = then, is_executed
         self._reached, self._released = threading.Event(), threading.Event()
 
     def __call__(self, session: Session, message: bytes) -> None:
-        if self._first:
-            self._first(session, message)
+        if self._is_executed:
+            session.execute(message)
         self._reached.set()
         self._released.wait(_SECONDS)
         self._then(session, message)
