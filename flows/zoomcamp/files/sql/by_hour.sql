@@ -1,5 +1,4 @@
 -- PostgreSQL: the index by time, and what the reports and the quality of the load need of it.
-SET LOCAL maintenance_work_mem = '256MB';
 CREATE INDEX ON {{ render(vars.staging) }} (pickup_at);
 CREATE TABLE {{ render(vars.staging) }}_hours AS
   SELECT date_trunc('hour', pickup_at) AS hour, count(*) AS trips

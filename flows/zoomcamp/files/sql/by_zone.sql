@@ -1,5 +1,4 @@
 -- PostgreSQL: the index by zone, and what the reports and the quality of the load need of it.
-SET LOCAL maintenance_work_mem = '256MB';
 CREATE INDEX ON {{ render(vars.staging) }} (pickup_location_id);
 CREATE TABLE {{ render(vars.staging) }}_zones AS
   SELECT pickup_location_id, count(*) AS trips, sum(total_amount) AS revenue
