@@ -292,6 +292,35 @@ def test_the_first_load_of_all_is_repeated(
     assert told(warehouse) == outcomes[0]
 
 
+def restarted(warehouse: Warehouse, execution: dict[str, Any]) -> str:
+    """Restarts a failed execution at the task that failed; returns how it ends."""
+    http = warehouse.client.http
+    http.post(f"/executions/{execution['id']}/restart").raise_for_status()
+    return state(warehouse.ended(execution))
+
+
+@pytest.mark.parametrize(
+    ("step", "ends"), [(BEGUN, "SUCCESS"), (STAGED, "SUCCESS"), (COPIED, "FAILED")]
+)
+def test_a_load_is_restarted(correction: Correction, step: str, ends: str) -> None:
+    correction.proxy.inject(step, loses_answer)
+    with correction.read():
+        assert restarted(correction.warehouse, correction.fails()) == ends
+        if ends == "FAILED":  # what was staged is gone
+            correction.repeat()
+        assert told(correction.warehouse) == correction.after
+
+
+def test_a_load_is_restarted_when_its_file_is_there(correction: Correction) -> None:
+    path = correction.warehouse.folder / FILE
+    content = path.read_bytes()
+    path.unlink()
+    execution = correction.fails()
+    path.write_bytes(content)
+    assert restarted(correction.warehouse, execution) == "SUCCESS"
+    assert told(correction.warehouse) == correction.after
+
+
 # --- what is left behind --------------------------------------------------------------------------
 
 

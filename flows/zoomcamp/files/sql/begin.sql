@@ -16,9 +16,9 @@ BEGIN
   END LOOP;
 END $$;
 
--- A server that was killed begins the task once more.
+-- A load that is restarted, or whose server was killed, may come here again.
 INSERT INTO quality.loads (load_id, batch, taxi, month, state, file_name, started_at)
 VALUES (
   '{{ execution.id }}', '{{ labels.system.correlationId }}', '{{ inputs.taxi }}',
   '{{ inputs.month }}-01', 'RUNNING', '{{ render(vars.file) }}', '{{ execution.startDate }}'
-) ON CONFLICT DO NOTHING;
+) ON CONFLICT (load_id) DO UPDATE SET state = 'RUNNING', finished_at = NULL;

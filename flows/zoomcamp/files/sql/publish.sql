@@ -24,6 +24,7 @@ FROM {{ render(vars.staging) }}_hours;
 -- Not those of this load, nor of one that is under way beside it.
 DELETE FROM quality.rejects
 WHERE taxi = '{{ inputs.taxi }}' AND month = '{{ inputs.month }}-01'
+  AND load_id <> '{{ execution.id }}'
   AND load_id NOT IN (SELECT load_id FROM quality.loads WHERE state = 'RUNNING');
 
 DROP TABLE IF EXISTS trips.{{ render(vars.partition) }};
