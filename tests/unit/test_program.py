@@ -247,7 +247,7 @@ def test_postgresql_is_set_up_for_bulk_loads(platform: Deployment):
         "maintenance_work_mem": "256MB",
         "max_wal_size": "4GB",
         "checkpoint_timeout": "15min",
-        "wal_compression": "on",
+        "wal_compression": "lz4",
         "log_destination": "stderr",
         "logging_collector": "off",
     }

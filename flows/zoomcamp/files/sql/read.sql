@@ -9,7 +9,7 @@ CREATE MACRO as_integer(field) AS
 CREATE MACRO as_numeric(field) AS
   CASE WHEN isfinite(TRY_CAST(field AS DOUBLE)) AND NOT contains(field, '_') THEN field END;
 CREATE MACRO as_timestamp(field) AS
-  CASE WHEN isfinite(TRY_CAST(field AS TIMESTAMP)) THEN field END;
+  CASE WHEN TRY_CAST(field AS TIMESTAMP) BETWEEN '0001-01-01' AND '9999-12-31' THEN field END;
 CREATE MACRO as_text(field) AS
   CASE WHEN field <> '' THEN '"' || replace(field, '"', '""') || '"' END;
 CREATE MACRO problem(header, field, value, type, needed) AS
@@ -20,7 +20,7 @@ CREATE MACRO problem(header, field, value, type, needed) AS
 
 {% if inputs.format == 'parquet' %}
 CREATE VIEW lines AS
-  SELECT array_to_string(fields, ',') AS line, fields
+  SELECT array_to_string(fields, ',') AS line, false AS usual, fields
   FROM (
     SELECT list_value(*COLUMNS(*)) AS fields
     FROM (SELECT coalesce(COLUMNS(*)::VARCHAR, '') FROM read_parquet('{{ workingDir }}/trips'))
@@ -32,18 +32,22 @@ SET VARIABLE header = (
 -- A row is a whole line: so a reject keeps it as it is, and one that is too short is only a reject.
 CREATE MACRO text_lines(skipped) AS TABLE
   SELECT
-    line,
-    CASE WHEN contains(line, '"')
+    *,
+    CASE WHEN usual THEN NULL
+      WHEN contains(line, '"')
       THEN list_transform(
         regexp_extract_all(line, '(?:^|,)("(?:[^"]|"")*"|[^,]*)', 1),
         lambda field: CASE WHEN field[1] = '"' THEN replace(field[2:-2], '""', '"') ELSE field END
       )
       ELSE string_split(line, ',')
     END AS fields
-  FROM read_csv(
-    '{{ workingDir }}/trips', auto_detect = false, header = false, skip = skipped,
-    columns = {'line': 'VARCHAR'}, delim = chr(1), quote = '', escape = '',
-    compression = '{{ inputs.format == 'csv' ? 'none' : 'gzip' }}'
+  FROM (
+    SELECT line, regexp_full_match(line, getvariable('usual')) AS usual
+    FROM read_csv(
+      '{{ workingDir }}/trips', auto_detect = false, header = false, skip = skipped,
+      columns = {'line': 'VARCHAR'}, delim = chr(1), quote = '', escape = '',
+      compression = '{{ inputs.format == 'csv' ? 'none' : 'gzip' }}'
+    )
   );
 CREATE VIEW lines AS FROM text_lines(1);
 SET VARIABLE header = (SELECT list_transform(fields, lambda name: trim(name)) FROM text_lines(0) LIMIT 1);
@@ -77,18 +81,32 @@ SET VARIABLE passed = (
   ) END
 );
 
--- A statement made of the columns that the file has. Most lines are good for PostgreSQL as they are.
+-- Most lines are good as they are, which a pattern of the whole line tells at once.
+SET VARIABLE usual = (
+  SELECT string_agg(
+    CASE type
+      WHEN 'integer' THEN '(-?\d{1,9})'
+      WHEN 'numeric' THEN '(-?(\d{1,9}(\.\d{1,9})?|\.\d{1,9}))'
+      WHEN 'timestamp' THEN
+        '([12]\d{3}-((0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)'
+        || ' ([01]\d|2[0-3]):[0-5]\d:[0-5]\d)'
+      WHEN 'text' THEN '([^",]*)'
+    END || CASE WHEN required <> 'value' THEN '?' ELSE '' END, ',' ORDER BY place
+  )
+  FROM columns WHERE place IS NOT NULL
+);
+-- The others are looked at field by field, by a statement made of the columns that the file has.
 SET VARIABLE read = (
   SELECT
-    'SELECT line, CASE WHEN len(fields) <> ' || count(*) || ' THEN len(fields) || '' fields instead of '
+    'SELECT line, CASE WHEN usual THEN '''' WHEN len(fields) <> ' || count(*)
+    || ' THEN len(fields) || '' fields instead of '
     || count(*) || ''' WHEN line IS NOT NULL THEN coalesce(' || string_agg(
       'problem(''' || header || ''', ' || field || ', ' || value || ', ''' || type || ''', '
       || (required = 'value') || ')', ', '
     )
-    || ', '''') END AS reason, CASE WHEN {{ inputs.format == 'parquet' }} OR contains(line, ''"'') OR '
-    || string_agg(value || ' <> ' || field, ' OR ') FILTER (type = 'integer')
-    || ' THEN ' || string_agg('coalesce(' || value || ', '''')', ' || '','' || ' ORDER BY place)
-    || ' ELSE line END AS trip FROM lines'
+    || ', '''') END AS reason, CASE WHEN NOT usual THEN '
+    || string_agg('coalesce(' || value || ', '''')', ' || '','' || ' ORDER BY place)
+    || ' END AS trip FROM lines'
   FROM (
     SELECT *, 'fields[' || place || ']' AS field, 'as_' || type || '(' || field || ')' AS value
     FROM columns WHERE place IS NOT NULL
@@ -103,11 +121,13 @@ SET VARIABLE passed = (
 -- The rows keep the order of the file, so the number of a row tells its line.
 SET VARIABLE first_line = (SELECT {{ inputs.format == 'parquet' ? 1 : 2 }} - min(rowid) FROM rows);
 COPY (
-  SELECT rowid + getvariable('first_line') || ',' || trip FROM rows WHERE reason = '' AND rowid % 2 = 0
-) TO '{{ outputFiles.even }}' (HEADER false, DELIMITER '\t', QUOTE '', ESCAPE '');
+  SELECT rowid + getvariable('first_line'), coalesce(trip, line)
+  FROM rows WHERE reason = '' AND rowid % 2 = 0
+) TO '{{ outputFiles.even }}' (HEADER false, QUOTE '', ESCAPE '');
 COPY (
-  SELECT rowid + getvariable('first_line') || ',' || trip FROM rows WHERE reason = '' AND rowid % 2 = 1
-) TO '{{ outputFiles.odd }}' (HEADER false, DELIMITER '\t', QUOTE '', ESCAPE '');
+  SELECT rowid + getvariable('first_line'), coalesce(trip, line)
+  FROM rows WHERE reason = '' AND rowid % 2 = 1
+) TO '{{ outputFiles.odd }}' (HEADER false, QUOTE '', ESCAPE '');
 COPY (
   SELECT
     '{{ execution.id }}', '{{ inputs.taxi }}', '{{ inputs.month }}-01',
