@@ -245,8 +245,10 @@ def _insert_lines(path: Path, header: list[str], dirt: Dirt) -> None:
     """Inserts the lines that no file should have, each a copy of a trip with one fault."""
 
     def with_value(suffix: str, value: str) -> Callable[[list[str]], list[str]]:
-        (column,) = (number for number, name in enumerate(header) if name.endswith(suffix))
-        return lambda fields: [*fields[:column], value, *fields[column + 1 :]]
+        return lambda fields: [
+            value if name.endswith(suffix) else field
+            for name, field in zip(header, fields, strict=True)
+        ]
 
     faults = (
         [with_value("fare_amount", "twelve")] * dirt.bad_numbers
