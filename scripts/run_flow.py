@@ -89,12 +89,15 @@ def _follow(client: KestraClient, execution: dict[str, Any]) -> str:
         execution = client.get_execution(execution["id"])
         events = Counter([*_states(execution), *_lines(client, execution)])
         order = {run["id"]: place for place, run in enumerate(_runs(execution))}
+        # In a loop the value tells one run of a task from another.
+        names = {run["id"]: f"{run['taskId']} {run.get('value', '')}" for run in _runs(execution)}
         for event in sorted(
             (events - seen).elements(),
             # Of one moment: first what an earlier task did, and the end of a task last.
             key=lambda event: (event.time, order.get(event.run, -1), event.text in _ENDED),
         ):
-            print(f"{event.time.astimezone():%X}  {event.task:12}  {event.text}", flush=True)
+            name = names.get(event.run, event.task).strip()
+            print(f"{event.time.astimezone():%X}  {name:12}  {event.text}", flush=True)
         seen = events
     return str(execution["state"]["current"])
 

@@ -99,6 +99,18 @@ def follow(
     return run
 
 
+def test_runs_of_a_task_in_a_loop_are_told_apart(follow: Callable) -> None:
+    one, other = (
+        {**task("load", step("SUCCESS", second)), "id": value, "value": value}
+        for value, second in (("yellow 2019-01", "01"), ("green 2019-01", "02"))
+    )
+    _, printed = follow(Server(("SUCCESS", [one, other], [])))
+    assert [text.split(maxsplit=1)[1] for text in printed[1:-1]] == [
+        "load yellow 2019-01  SUCCESS",
+        "load green 2019-01  SUCCESS",
+    ]
+
+
 def test_tasks_and_lines_are_printed_once_and_in_order(follow: Callable) -> None:
     created, running = step("CREATED", "01"), step("RUNNING", "01.5")
     lines = [
