@@ -110,7 +110,8 @@ class Correction:
                         while not ended.wait(0.01):
                             looks.update(connection.execute(LOOK))
                 except psycopg.OperationalError as error:
-                    if error.sqlstate:  # not only a server that is restarted
+                    # A server that ends or begins says nothing, or a code of this class.
+                    if not (error.sqlstate or "57P").startswith("57P"):
                         looks.add((error,))
 
         reader = threading.Thread(target=look)
