@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+import pytest
+
 from tests.unit.harness import PROJECT, PROJECT_FOLDER
 
 README = (PROJECT_FOLDER / "README.md").read_text()
@@ -30,12 +32,21 @@ def test_every_target_of_the_makefile_is_told_and_no_other() -> None:
     assert set(told) == set(targets) - {"help"}
 
 
-def test_linked_files_and_headings_are_there() -> None:
-    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+@pytest.mark.parametrize(
+    "page", ["README.md", "flows/README.md", "infra/kestra/README.md", "offline/kestra/README.md"]
+)
+def test_linked_files_and_headings_are_there(page: str) -> None:
+    path = PROJECT_FOLDER / page
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
     anchors = {f"#{heading.lower().replace(' ', '-')}" for heading in headings}
-    links = re.findall(r"\]\(([^)]*)\)", README)
+    links = re.findall(r"\]\(([^)]*)\)", path.read_text())
     local = [link for link in links if not link.startswith("http")]
-    assert local
-    assert not [
-        link for link in local if link not in anchors and not (PROJECT_FOLDER / link).exists()
-    ]
+    assert not [link for link in local if link not in anchors and not (path.parent / link).exists()]
+
+
+def test_every_flow_is_told() -> None:
+    folder = PROJECT_FOLDER / "flows"
+    told = re.findall(
+        r"^\| `(\w+)` \| .* \| .* \|$", (folder / "README.md").read_text(), re.MULTILINE
+    )
+    assert sorted(told) == sorted(path.stem for path in folder.glob("*/*.yaml"))
