@@ -27,7 +27,21 @@ WHERE taxi = '{{ inputs.taxi }}' AND month = '{{ inputs.month }}-01'
   AND load_id <> '{{ execution.id }}'
   AND load_id NOT IN (SELECT load_id FROM quality.loads WHERE state = 'RUNNING');
 
-DROP TABLE IF EXISTS trips.{{ render(vars.partition) }};
+-- While this waits for readers, new ones wait for it: so it gives way again and again. It waits
+-- longer than deadlock_timeout, so that a deadlock is its own and no reader's.
+DO $$
+BEGIN
+  LOOP
+    BEGIN
+      SET LOCAL lock_timeout = '2s';
+      DROP TABLE IF EXISTS trips.{{ render(vars.partition) }};
+      EXIT;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+      PERFORM pg_sleep(1);
+    END;
+  END LOOP;
+  RESET lock_timeout;
+END $$;
 ALTER TABLE {{ render(vars.staging) }} RENAME TO {{ render(vars.partition) }};
 ALTER TABLE staging.{{ render(vars.partition) }} SET SCHEMA trips;
 ALTER TABLE trips.{{ inputs.taxi }}
