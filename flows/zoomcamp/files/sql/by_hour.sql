@@ -1,5 +1,7 @@
 -- PostgreSQL: the index by time, and what the reports and the quality of the load need of it.
-CREATE INDEX ON {{ render(vars.staging) }} (pickup_at);
+-- by_zone.sql runs at the same time: one process each is faster than workers that share the cores.
+SET LOCAL max_parallel_workers_per_gather = 0;
+SET LOCAL max_parallel_maintenance_workers = 0;
 CREATE TABLE {{ render(vars.staging) }}_hours AS
   SELECT date_trunc('hour', pickup_at) AS hour, count(*) AS trips
   FROM {{ render(vars.staging) }}
@@ -11,3 +13,4 @@ SET null_counts = (
   SELECT {{ outputs.read.outputs[0].row.null_counts }} FROM {{ render(vars.staging) }}
 )
 WHERE load_id = '{{ execution.id }}';
+CREATE INDEX ON {{ render(vars.staging) }} (pickup_at);

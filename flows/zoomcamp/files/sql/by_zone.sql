@@ -1,6 +1,8 @@
 -- PostgreSQL: the index by zone, and what the reports and the quality of the load need of it.
-CREATE INDEX ON {{ render(vars.staging) }} (pickup_location_id);
+SET LOCAL max_parallel_workers_per_gather = 0;
+SET LOCAL max_parallel_maintenance_workers = 0;
 CREATE TABLE {{ render(vars.staging) }}_zones AS
   SELECT pickup_location_id, count(*) AS trips, sum(total_amount) AS revenue
   FROM {{ render(vars.staging) }}
   GROUP BY pickup_location_id;
+CREATE INDEX ON {{ render(vars.staging) }} (pickup_location_id);
