@@ -24,7 +24,12 @@ FAIL = "type: io.kestra.plugin.core.execution.Fail"
 
 def children(client: Client, flow: str) -> list[dict[str, Any]]:
     """The executions of a flow in the namespace `t`, oldest first."""
-    query = {"namespace": "t", "flowId": flow, "sort": "state.startDate:asc", "size": 100}
+    query: dict[str, str | int] = {
+        "namespace": "t",
+        "flowId": flow,
+        "sort": "state.startDate:asc",
+        "size": 100,
+    }
     found = client.http.get("/executions/search", params=query).raise_for_status().json()
     return found["results"]
 
