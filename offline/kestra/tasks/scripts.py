@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -217,9 +218,9 @@ class _Script(Runnable):
 
     # --- the command -----------------------------------------------------------------------------
 
+    @abstractmethod
     def commands(self, folder: Path) -> list[str]:
         """The lines for the interpreter, after those of `beforeCommands`."""
-        raise NotImplementedError
 
     def _command(self, folder: Path) -> list[str]:
         lines = [
