@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.integration.fault_rules import FaultRules
+
 PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1><hr>nginx</body></html>"
 
 
@@ -153,14 +155,6 @@ def says(response: httpx.Response, *, after: bool = False) -> Fault:
 
 
 @dataclass
-class _Rule:
-    pattern: re.Pattern[str]
-    fault: Fault
-    occurrences: range
-    seen: int = 0
-
-
-@dataclass
 class FaultProxy:
     """Stands between a client and a server on a loopback port; gone at the end of its block.
 
@@ -171,8 +165,7 @@ class FaultProxy:
 
     upstream: str
     requests: list[str] = field(default_factory=list)
-    _rules: list[_Rule] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _rules: FaultRules[Fault] = field(default_factory=FaultRules)
 
     def __enter__(self) -> Self:
         self.http = httpx.Client(base_url=self.upstream, verify=False, trust_env=False, timeout=20)
@@ -204,26 +197,17 @@ class FaultProxy:
             first: the first of the matching requests that it happens to, counted from 1.
             times: how many of them it happens to.
         """
-        rule = _Rule(re.compile(pattern, re.DOTALL), fault, range(first, first + times))
-        with self._lock:
-            self._rules.append(rule)
+        self._rules.add(rf"\A(?:{pattern})", fault, first=first, times=times)
 
     def heal(self) -> None:
         """Ends all faults, and forgets the requests."""
-        with self._lock:
-            self._rules.clear()
-            self.requests.clear()
+        self._rules.clear()
+        self.requests.clear()
 
     def count(self, pattern: str) -> int:
         """Returns how many requests came whose method and path match from the start."""
         return sum(bool(re.match(pattern, request)) for request in self.requests)
 
     def fault_for(self, exchange: Exchange) -> Fault:
-        with self._lock:
-            self.requests.append(f"{exchange.command} {exchange.path}")
-            for rule in self._rules:
-                if rule.pattern.match(exchange.line):
-                    rule.seen += 1
-                    if rule.seen in rule.occurrences:
-                        return rule.fault
-        return passes
+        self.requests.append(f"{exchange.command} {exchange.path}")
+        return self._rules.find(exchange.line) or passes

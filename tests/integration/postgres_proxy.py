@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.integration.conftest import PostgresServer
+from tests.integration.fault_rules import FaultRules
 
 _SECONDS = 30  # that anything waits at most
 _SESSION = 196608  # the protocol that begins a session; what asks for encryption has other numbers
@@ -160,20 +161,11 @@ def meets(clients: int) -> Fault:
 
 
 @dataclass
-class _Rule:
-    pattern: re.Pattern[str]
-    fault: Fault
-    occurrences: range
-    seen: int = 0
-
-
-@dataclass
 class PostgresProxy:
     """Stands between clients and a server, on a loopback port; gone at the end of its block."""
 
     server: PostgresServer
-    _rules: list[_Rule] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _rules: FaultRules[Fault] = field(default_factory=FaultRules)
 
     def __enter__(self) -> Self:
         handler = type("Handler", (Session,), {"proxy": self})
@@ -203,21 +195,11 @@ class PostgresProxy:
             first: the first of the matching messages that it happens to, counted from 1.
             times: how many of them it happens to.
         """
-        with self._lock:
-            self._rules.append(
-                _Rule(re.compile(pattern, re.DOTALL), fault, range(first, first + times))
-            )
+        self._rules.add(pattern, fault, first=first, times=times)
 
     def heal(self) -> None:
         """Ends all faults."""
-        with self._lock:
-            self._rules.clear()
+        self._rules.clear()
 
     def fault_for(self, step: str) -> Fault:
-        with self._lock:
-            for rule in self._rules:
-                if rule.pattern.search(step):
-                    rule.seen += 1
-                    if rule.seen in rule.occurrences:
-                        return rule.fault
-        return passes
+        return self._rules.find(step) or passes
