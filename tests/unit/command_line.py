@@ -215,6 +215,8 @@ class CommandLine:
                 stdout=subprocess.DEVNULL,
                 stderr=file,
                 start_new_session=True,
+                # Tests that run in a shell's background would have it ignore Ctrl-C.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         for _ in range(200):
             if any(noted.startswith(call) for noted in self.calls):
