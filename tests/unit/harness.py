@@ -174,6 +174,9 @@ def run(
         program()
 
     async def run_in_stack() -> None:
+        # What fails is raised in the end; futures that nobody asked would log it once more whenever
+        # they are collected, even in the middle of an import, which Python 3.11 does not survive.
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
         mocks.set_mocks(
             monitor.mocks, project="podium", stack=stack_name, preview=False, monitor=monitor
         )
