@@ -69,7 +69,11 @@ def tables(database: Database) -> Iterator[psycopg.Connection]:
         for taxi, rows in lists.items()
     } | {"every": "'yellow.pickup_at'", "common": "pickup_at"}
     with database.connect() as connection:
-        connection.execute(schema.render(outputs={"columns": {"row": columns}}))
+        connection.execute(
+            schema.render(
+                outputs={"columns": {"row": columns}}, read=lambda path: (FILES / path).read_text()
+            )
+        )
         yield connection
 
 
