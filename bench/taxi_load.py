@@ -54,6 +54,7 @@ def load(warehouse: str, folder: Path, **inputs: str) -> Load:
 
     Raises:
         RuntimeError: the flow ended with its task Fail; the message is that task's.
+        ValueError: the flow has a type of task that this does not know.
         psycopg.Error: PostgreSQL refused something.
         duckdb.Error: DuckDB refused something.
     """
@@ -123,7 +124,7 @@ class _Execution:
             case "core.log.Log" | "core.storage.PurgeCurrentExecutionFiles":
                 pass
             case unknown:
-                raise NotImplementedError(f"{task['id']}: tasks of type {unknown}")
+                raise ValueError(f"{task['id']}: tasks of type {unknown}")
         return {}
 
     def _render(self, text: str, **more: Any) -> Any:

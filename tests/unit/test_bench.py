@@ -106,5 +106,5 @@ def test_load_says_what_it_took(folder: Path) -> None:
 
 def test_task_that_the_benchmark_cannot_run_is_named(folder: Path) -> None:
     _write_flow(folder, {"id": "wait", "type": "io.kestra.plugin.core.flow.Pause"})
-    with pytest.raises(NotImplementedError, match=r"wait: tasks of type core\.flow\.Pause"):
+    with pytest.raises(ValueError, match=r"wait: tasks of type core\.flow\.Pause"):
         taxi_load.load("", folder, month="2020-07")
