@@ -543,6 +543,16 @@ def test_a_month_is_a_partition_with_every_index(warehouse: Warehouse) -> None:
         )
 
 
+def test_a_table_of_an_earlier_version_is_told(warehouse: Warehouse) -> None:
+    warehouse.execute("CREATE TABLE trips.yellow (trip_id uuid PRIMARY KEY)")
+    write_month(warehouse.folder, "yellow", "2019-01", 50)
+    assert "trips.yellow or trips.green is a table without partitions" in (
+        warehouse.load_fails("yellow", "2019-01")
+    )
+    warehouse.execute("DROP TABLE trips.yellow")
+    assert warehouse.load("yellow", "2019-01")["rows_loaded"] == 50
+
+
 def test_a_query_of_a_month_reads_its_partition_only(warehouse: Warehouse) -> None:
     for month in ("2019-01", "2019-02"):
         write_month(warehouse.folder, "yellow", month, 100)

@@ -13,6 +13,14 @@ BEGIN
   -- Two loads that create the same at the same time would clash in spite of IF NOT EXISTS.
   PERFORM pg_advisory_xact_lock(hashtext('warehouse'));
 
+  IF EXISTS (
+    SELECT FROM pg_class
+    WHERE oid IN (to_regclass('trips.yellow'), to_regclass('trips.green')) AND relkind = 'r'
+  ) THEN
+    RAISE 'trips.yellow or trips.green is a table without partitions, as an earlier version of this '
+      'flow made it: drop it, and load its months again';
+  END IF;
+
   -- A trip is a line of the file of a month. Loading a file replaces the partition of its month.
   CREATE TABLE IF NOT EXISTS trips.yellow (month date NOT NULL, line integer NOT NULL)
     PARTITION BY LIST (month);
