@@ -2,7 +2,7 @@
 SHELL := bash
 STACK ?= dev
 PYTHON := .venv/bin/python
-SCRIPTS = .ci/run $(wildcard scripts/*.sh offline/*/*.sh offline/images/*/*.sh offline/plugins/bin/*)
+SCRIPTS = .ci/run $(wildcard scripts/*.sh offline/*/*.sh offline/images/*/*.sh offline/bin/*)
 
 up: venv docker engine ## Bring the stack STACK (dev) up, and set up what it needs
 	@. scripts/env.sh genuine && python -m scripts.stack up --stack $(STACK)
@@ -22,10 +22,10 @@ images: venv docker ## Build the images of the offline stack that are missing
 test: test-unit test-integration test-e2e ## Run all tests
 
 test-unit: venv ## Run the tests that need neither Docker nor a network
-	$(PYTHON) -m pytest --numprocesses auto tests/unit
+	$(PYTHON) -m pytest --numprocesses auto tests/unit tests/kestra/unit offline/tests/unit
 
 test-integration: venv docker images ## Run the tests against one real server each
-	$(PYTHON) -m pytest tests/integration
+	$(PYTHON) -m pytest tests/integration tests/kestra/integration offline/tests/integration
 
 test-e2e: venv docker engine images ## Run the tests of the whole stack
 	$(PYTHON) -m pytest tests/e2e

@@ -6,9 +6,9 @@ from urllib.parse import quote
 import pulumi
 
 from infra.databases import Databases, DatabasesArgs
-from infra.files import FileServer, FileServerArgs
+from infra.file_server import FileServer, FileServerArgs
 from infra.kestra import Connection, Dashboard, FlowDirectory, Switches
-from infra.kestra.server import KestraServer, KestraServerArgs
+from infra.kestra_server import KestraServer, KestraServerArgs
 from infra.network import Network
 from infra.pgadmin import PgAdmin, PgAdminArgs
 from infra.postgres import SUPERUSER, Postgres, PostgresArgs

@@ -21,12 +21,12 @@ from psycopg.conninfo import make_conninfo
 
 from bench import course
 from bench.comparison import Ratios, aim, seconds
-from bench.months import Month, write_month
 from bench.postgres import running_postgres
 from bench.project import PROJECT_FOLDER
 from bench.taxi_load import Load, copy_file, load
 from infra.databases import WAREHOUSE_SCHEMAS
 from infra.postgres import SERVER_SETTINGS
+from offline.months import Month, write_month
 
 _SIZES = (10_000, 1_000_000, 5_000_000)
 _OTHER_MONTHS = 11

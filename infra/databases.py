@@ -7,7 +7,7 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_postgresql as postgresql
 
-from infra.secrets import password
+from infra.passwords import password
 
 WAREHOUSE_SCHEMAS = ("staging", "trips", "quality", "reports")
 _PUBLIC = "public"

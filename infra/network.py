@@ -3,7 +3,7 @@
 import pulumi
 import pulumi_docker as docker
 
-from infra.naming import physical_name, stack_labels
+from infra.container import physical_name, stack_labels
 
 
 class Network(pulumi.ComponentResource):

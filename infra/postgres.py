@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from infra.secrets import password
-from infra.service import HealthCheck, ServiceArgs, data_volume, service_container
+from infra.container import HealthCheck, ServiceArgs, data_volume, service_container
+from infra.passwords import password
 
 SUPERUSER = "postgres"
 _PORT = 5432

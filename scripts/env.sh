@@ -11,7 +11,7 @@ case ${1:-} in
         ;;
 esac
 podium_root=$(cd "$(dirname "${BASH_SOURCE[0]:-$0}")/.." && pwd)
-podium_drivers=$podium_root/offline/plugins/bin
+podium_drivers=$podium_root/offline/bin
 podium_cli=$("$podium_root/scripts/engine.sh") || return
 
 PATH=$podium_cli:${PATH//"$podium_drivers:"/}

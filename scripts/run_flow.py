@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from infra.kestra.api import KestraClient, KestraError
+from infra.kestra.client import KestraClient, KestraError
 from scripts.pulumi_cli import INTERRUPTED, project_workspace, stack_outputs
 
 # https://kestra.io/docs/workflow-components/states

@@ -17,7 +17,7 @@ from scripts.pulumi_cli import PROJECT_FOLDER, cli_message, project_workspace
 
 _PLUGINS = ("docker", "postgresql", "random")
 # An executable on PATH is used as it is instead of a plugin.
-_DRIVERS = PROJECT_FOLDER / "offline/plugins/bin"
+_DRIVERS = PROJECT_FOLDER / "offline/bin"
 # The stack keeps its answer to "which parts?" as a tag.
 _PARTS_TAG = "podium:parts"
 _PORTS = ("postgresPort", "kestraPort", "kestraManagementPort", "pgadminPort")

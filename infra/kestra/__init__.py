@@ -3,7 +3,7 @@
 from infra.kestra import Connection, Dashboard, Flow, FlowDirectory, KeyValue, NamespaceFile
 """
 
-from infra.kestra.resources import (
+from .resources import (
     Connection,
     Dashboard,
     Flow,
@@ -12,7 +12,7 @@ from infra.kestra.resources import (
     KeyValue,
     NamespaceFile,
 )
-from infra.kestra.switches import Switches
+from .switches import Switches
 
 __all__ = [
     "Connection",

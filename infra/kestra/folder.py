@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pulumi
 
-from infra.kestra.content import encode
-from infra.kestra.source import FlowSource
+from .content import encode
+from .source import FlowSource
 
 _FLOW_SUFFIXES = (".yaml", ".yml")
 _FILES = "files"

@@ -46,7 +46,7 @@ class _Provider(ResourceProvider):
         return result
 
     def _code(self) -> Any:
-        return import_module(f"infra.kestra.lifecycle.{self.lifecycle}")
+        return import_module(f"{__package__}.lifecycle.{self.lifecycle}")
 
 
 class FlowProvider(_Provider):

@@ -10,16 +10,16 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import Resource
 
-from infra.kestra.content import encode
-from infra.kestra.folder import FolderError, Namespace, raise_faults, read_folder
-from infra.kestra.provider import (
+from .content import encode
+from .folder import FolderError, Namespace, raise_faults, read_folder
+from .provider import (
     DashboardProvider,
     FlowProvider,
     KeyValueProvider,
     NamespaceFileProvider,
     NamespaceProvider,
 )
-from infra.kestra.switches import AS_WRITTEN, Switches
+from .switches import AS_WRITTEN, Switches
 
 
 class KestraResourceError(pulumi.RunError):

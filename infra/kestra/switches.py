@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from infra.kestra.source import LOADER, dicts, yaml_fault
+from .source import LOADER, dicts, yaml_fault
 
 _Edit = tuple[int, int, str]
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from tests.integration.conftest import PostgresServer
-from tests.integration.fault_rules import FaultRules
+from tests.kestra.fault_rules import FaultRules
+from tests.kestra.servers import PostgresServer
 
 _SECONDS = 30  # that anything waits at most
 _SESSION = 196608  # the protocol that begins a session; what asks for encryption has other numbers

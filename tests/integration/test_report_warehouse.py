@@ -12,14 +12,13 @@ import psycopg
 import pytest
 from jinja2 import Template
 
-from bench.months import write_month
 from infra.databases import WAREHOUSE_SCHEMAS
+from offline.months import write_month
 from report import __main__ as report
 from report.warehouse import Hour, Month, Zone, read_warehouse
 from tests.integration import warehouse_fixtures
-from tests.integration.conftest import PostgresServer
-from tests.integration.stand_in_fixtures import Database, new_database
 from tests.integration.warehouse_fixtures import Warehouse
+from tests.kestra.servers import Database, PostgresServer, new_database
 from tests.unit.command_line import ROOT, CommandLine, Ended
 
 shared_warehouse = warehouse_fixtures.shared_warehouse

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from bench.months import Dirt, Month, write_month
+from offline.months import Dirt, Month, write_month
 from tests.integration import warehouse_fixtures
-from tests.integration.stand_in_fixtures import ROOT
 from tests.integration.warehouse_fixtures import Warehouse
+from tests.kestra.servers import ROOT
 from tests.taxi_files import REAL_FOLDER
 
 shared_warehouse = warehouse_fixtures.shared_warehouse

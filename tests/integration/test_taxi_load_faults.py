@@ -15,8 +15,7 @@ from docker.models.containers import Container
 from psycopg.rows import dict_row
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from bench.months import Dirt, write_month
-from tests.integration.conftest import running_postgres
+from offline.months import Dirt, write_month
 from tests.integration.postgres_proxy import (
     Fault,
     Hold,
@@ -26,8 +25,8 @@ from tests.integration.postgres_proxy import (
     loses_answer,
     meets,
 )
-from tests.integration.stand_in_fixtures import ROOT, free_port, runs, state
 from tests.integration.warehouse_fixtures import Warehouse, new_warehouse
+from tests.kestra.servers import ROOT, free_port, running_postgres, runs, state
 
 MONTH = "2019-01"
 FILE = f"yellow_tripdata_{MONTH}.csv.gz"

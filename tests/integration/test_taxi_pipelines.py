@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.months import Dirt, write_month
+from offline.months import Dirt, write_month
 from tests.integration import warehouse_fixtures
-from tests.integration.stand_in_fixtures import ROOT, state
 from tests.integration.warehouse_fixtures import Warehouse
+from tests.kestra.servers import ROOT, state
 
 shared_warehouse = warehouse_fixtures.shared_warehouse
 warehouse = warehouse_fixtures.warehouse

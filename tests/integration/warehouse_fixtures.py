@@ -15,11 +15,11 @@ import pytest
 from psycopg.rows import dict_row
 
 from infra.databases import WAREHOUSE_SCHEMAS
-from tests.integration.conftest import PostgresServer
-from tests.integration.stand_in_fixtures import (
+from tests.kestra.servers import (
     ROOT,
     Client,
     Database,
+    PostgresServer,
     new_database,
     running_stand_in,
     state,

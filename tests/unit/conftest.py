@@ -3,20 +3,10 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
+from tests.kestra.mocks import Deployment
 from tests.unit.command_line import CommandLine
-from tests.unit.harness import Deployment, deploy
-
-# The same examples every time, and as many as seconds allow.
-settings.register_profile(
-    "podium",
-    deadline=None,
-    derandomize=True,
-    max_examples=50,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("podium")
+from tests.unit.harness import deploy
 
 
 @pytest.fixture(scope="session")

@@ -17,12 +17,12 @@ import pytest
 import yaml
 
 from infra.databases import Databases, DatabasesArgs
-from infra.files import FileServer, FileServerArgs
-from infra.kestra.server import KestraServer, KestraServerArgs
+from infra.file_server import FileServer, FileServerArgs
+from infra.kestra_server import KestraServer, KestraServerArgs
 from infra.network import Network
 from infra.pgadmin import PgAdmin, PgAdminArgs
 from infra.postgres import Postgres, PostgresArgs
-from tests.unit.harness import (
+from tests.kestra.mocks import (
     CONTAINER,
     NETWORK,
     PASSWORD,
@@ -30,9 +30,9 @@ from tests.unit.harness import (
     ROLE,
     VOLUME,
     Deployment,
-    environment,
     run,
 )
+from tests.unit.harness import environment
 
 SERVICE: dict[str, Any] = {"image": "image:1", "network_name": "lan", "bind_address": "192.0.2.1"}
 

@@ -13,7 +13,7 @@ import yaml
 
 from infra.kestra.folder import read_folder
 from infra.settings import SettingsError
-from tests.unit.harness import (
+from tests.kestra.mocks import (
     CONTAINER,
     DASHBOARD,
     DATABASE,
@@ -25,16 +25,14 @@ from tests.unit.harness import (
     NETWORK,
     PASSWORD,
     POSTGRESQL,
-    PROJECT_FOLDER,
     ROLE,
     SCHEMA,
     STACK,
     VOLUME,
     Deployment,
     Resource,
-    deploy,
-    environment,
 )
+from tests.unit.harness import PROJECT_FOLDER, deploy, environment
 
 SERVICES = ("postgres", "kestra", "pgadmin")
 IN_POSTGRESQL = (ROLE, DATABASE, SCHEMA, GRANT, DEFAULT_PRIVILEGES)

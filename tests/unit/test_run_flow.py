@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.kestra.api import KestraClient, KestraError
+from infra.kestra.client import KestraClient, KestraError
 from scripts import run_flow
 from tests.unit.command_line import CommandLine
 

@@ -59,14 +59,14 @@ def test_offline_puts_the_drivers_before_the_cli_and_the_venv_before_both(pulumi
     path = path_of(pulumi, ". scripts/env.sh offline")
     assert path[:3] == [
         f"{ROOT}/.venv/bin",
-        f"{ROOT}/offline/plugins/bin",
+        f"{ROOT}/offline/bin",
         str(pulumi.bin),
     ]
 
 
 def test_genuine_takes_the_drivers_off_again(pulumi: Machine) -> None:
     path = path_of(pulumi, ". scripts/env.sh offline && . scripts/env.sh genuine")
-    assert f"{ROOT}/offline/plugins/bin" not in path
+    assert f"{ROOT}/offline/bin" not in path
 
 
 def test_passphrase_is_generated_once_and_only_the_user_may_read_it(pulumi: Machine) -> None:

@@ -115,7 +115,7 @@ def test_new_stack_is_offline_where_something_is_refused(
     assert "The stack uses Podium's offline parts." in result.stdout
     assert command.stack["tags"] == {"podium:parts": "offline"}
     assert acting(command)[-2:] == ["build.sh", UP]
-    assert command.path_of("pulumi up").split(":")[0] == str(ROOT / "offline/plugins/bin")
+    assert command.path_of("pulumi up").split(":")[0] == str(ROOT / "offline/bin")
     assert "Passwords: . scripts/env.sh offline" in result.stdout
 
 
@@ -298,7 +298,7 @@ def test_down_uses_the_parts_of_the_stack(
     command.add_stack(tag=tag, resources=3)
     assert down(command).code == 0
     assert acting(command) == [DESTROY]
-    assert ("offline/plugins/bin" in command.path_of("pulumi destroy")) is offline
+    assert ("offline/bin" in command.path_of("pulumi destroy")) is offline
     assert command.stack["resources"] == []
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pulumi.output import Unknown
 
-from infra.kestra.errors import KestraError
+from ..errors import KestraError
 
 if TYPE_CHECKING:
-    from infra.kestra.api import KestraClient
+    from ..client import KestraClient
 
 # The properties that lead to the server; they stand in the outputs too, for refresh and delete.
 PROPERTIES = ("url", "username", "password")
@@ -52,14 +52,14 @@ def tell(message: str) -> None:
 
 @lru_cache(maxsize=4)
 def _client(url: str, username: str, password: str) -> KestraClient:
-    from infra.kestra.api import KestraClient
+    from ..client import KestraClient
 
     return KestraClient(url, username, password)
 
 
 @lru_cache(maxsize=4)
 def _answering_client(url: str, username: str, password: str) -> KestraClient:
-    from infra.kestra.api import KestraClient
+    from ..client import KestraClient
 
     with KestraClient(url, username, password, wait=0.0) as client:
         client.connect()

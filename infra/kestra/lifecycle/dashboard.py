@@ -13,8 +13,9 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from infra.kestra.errors import KestraError
-from infra.kestra.lifecycle.connection import (
+from ..errors import KestraError
+from ..source import dashboard_id
+from .connection import (
     PROPERTIES,
     answering_client,
     connect,
@@ -22,11 +23,10 @@ from infra.kestra.lifecycle.connection import (
     connection,
     tell,
 )
-from infra.kestra.lifecycle.flows import constraints, digest
-from infra.kestra.source import dashboard_id
+from .reconcile import constraints, digest
 
 if TYPE_CHECKING:
-    from infra.kestra.api import KestraClient
+    from ..client import KestraClient
 
 
 def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:

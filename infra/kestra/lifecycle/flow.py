@@ -12,9 +12,9 @@ from pulumi.dynamic import (
 )
 from pulumi.output import Unknown
 
-from infra.kestra.lifecycle import flows
-from infra.kestra.lifecycle.connection import PROPERTIES, connect, connect_in_preview, connection
-from infra.kestra.source import FlowSource
+from ..source import FlowSource
+from . import reconcile
+from .connection import PROPERTIES, connect, connect_in_preview, connection
 
 
 def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
@@ -27,7 +27,7 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
     if client and not faults:
         flow = FlowSource.parse(text)
         called = f"flow {flow.key}"
-        faults = flows.judge(client, flow, olds.get("source"), called=called, adopt=news["adopt"])
+        faults = reconcile.judge(client, flow, olds.get("source"), called=called, adopt=news["adopt"])
     return CheckResult(news, [CheckFailure("source", fault) for fault in faults])
 
 
@@ -41,7 +41,7 @@ def diff(id_: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
     """Compares two states; another namespace or id is another flow, created before this goes."""
     if isinstance(news["source"], Unknown):
         return DiffResult(changes=True)
-    is_changed = _digest(olds) != flows.digest(news["source"])
+    is_changed = _digest(olds) != reconcile.digest(news["source"])
     is_other = is_changed and FlowSource.parse(news["source"]).key != id_
     is_moved = any(olds[key] != news[key] for key in PROPERTIES)
     return DiffResult(
@@ -79,7 +79,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
 
 
 def _write(flow: FlowSource, props: dict[str, Any], known_revision: int | None) -> dict[str, Any]:
-    revision = flows.write(
+    revision = reconcile.write(
         connect(props),
         flow,
         known_revision,
@@ -90,9 +90,9 @@ def _write(flow: FlowSource, props: dict[str, Any], known_revision: int | None) 
 
 
 def _outputs(props: dict[str, Any], text: str, revision: int) -> dict[str, Any]:
-    return {**connection(props), "digest": flows.digest(text), "revision": revision}
+    return {**connection(props), "digest": reconcile.digest(text), "revision": revision}
 
 
 def _digest(olds: dict[str, Any]) -> str:
     # States before the digest came kept the text itself in the outputs.
-    return str(olds["digest"]) if "digest" in olds else flows.digest(olds["source"])
+    return str(olds["digest"]) if "digest" in olds else reconcile.digest(olds["source"])

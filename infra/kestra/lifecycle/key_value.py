@@ -18,11 +18,11 @@ from pulumi.dynamic import (
 )
 from pulumi.output import Unknown
 
-from infra.kestra.errors import KestraError
-from infra.kestra.lifecycle.connection import PROPERTIES, connect, connect_in_preview, connection
+from ..errors import KestraError
+from .connection import PROPERTIES, connect, connect_in_preview, connection
 
 if TYPE_CHECKING:
-    from infra.kestra.api import KestraClient
+    from ..client import KestraClient
 
 _KEY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
 # A string of this form is a duration for Kestra, whoever wrote it.

@@ -16,14 +16,14 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from infra.kestra.content import decode, encode
-from infra.kestra.errors import KestraError, Unavailable
-from infra.kestra.lifecycle import flows
-from infra.kestra.lifecycle.connection import PROPERTIES, connect, connect_in_preview, connection
-from infra.kestra.source import FlowSource
+from ..content import decode, encode
+from ..errors import KestraError, Unavailable
+from ..source import FlowSource
+from . import reconcile
+from .connection import PROPERTIES, connect, connect_in_preview, connection
 
 if TYPE_CHECKING:
-    from infra.kestra.api import KestraClient
+    from ..client import KestraClient
 
 _THREADS = 10
 # For more flows than this, one request for the whole namespace is cheaper than one for each.
@@ -44,7 +44,7 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         if client and not faults:
             flow = FlowSource.parse(changed[flow_id])
             text_before = before.get(flow_id)
-            faults = flows.judge(client, flow, text_before, called=path, adopt=news["adopt"])
+            faults = reconcile.judge(client, flow, text_before, called=path, adopt=news["adopt"])
         return [f"{path}: {fault}" for fault in faults]
 
     failures = [
@@ -66,9 +66,9 @@ def diff(_id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         bool(olds["failures"])
         or any(olds[key] != news[key] for key in PROPERTIES)
         or olds["writtenFiles"]
-        != {path: flows.digest(text) for path, text in news["files"].items()}
+        != {path: reconcile.digest(text) for path, text in news["files"].items()}
         or {flow_id: flow["digest"] for flow_id, flow in olds["written"].items()}
-        != {flow_id: flows.digest(text) for flow_id, text in news["flows"].items()}
+        != {flow_id: reconcile.digest(text) for flow_id, text in news["flows"].items()}
     )
     is_other = olds["namespace"] != news["namespace"]
     return DiffResult(
@@ -99,7 +99,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         for path, content in _each_content(client, namespace, props["writtenFiles"]).items()
         if content is not None
     }
-    digests = {path: flows.digest(text) for path, text in files.items()}
+    digests = {path: reconcile.digest(text) for path, text in files.items()}
     before = {flow_id: flow["revision"] for flow_id, flow in props["written"].items()}
     now = {flow_id: revisions[flow_id] for flow_id in before if flow_id in revisions}
     if before == now and digests == props["writtenFiles"]:
@@ -132,19 +132,19 @@ def _write(news: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
     changed = [
         flow_id
         for flow_id, text in texts.items()
-        if is_moved or recorded.get(flow_id, {}).get("digest") != flows.digest(text)
+        if is_moved or recorded.get(flow_id, {}).get("digest") != reconcile.digest(text)
     ]
     changed_files = [
         path
         for path, text in files.items()
-        if is_moved or recorded_files.get(path) != flows.digest(text)
+        if is_moved or recorded_files.get(path) != reconcile.digest(text)
     ]
     client.connect()
     listed = client.list_revisions(namespace) if len(changed) > _FEW else None
 
     def write_file(path: str) -> str:
         client.put_file(namespace, path, decode(files[path]))
-        return flows.digest(files[path])
+        return reconcile.digest(files[path])
 
     # Flows may read the files, so these come first.
     for path, digest in _for_each(write_file, changed_files).items():
@@ -155,7 +155,7 @@ def _write(news: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
 
     def write_flow(flow_id: str) -> int:
         known = recorded.get(flow_id)
-        return flows.write(
+        return reconcile.write(
             client,
             FlowSource.parse(texts[flow_id]),
             # A number of a resource's outputs comes back as a float.
@@ -169,7 +169,7 @@ def _write(news: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
         if isinstance(revision, KestraError):
             failures[flow_id] = f"{_path(news, flow_id)}: {revision}"
         else:
-            recorded[flow_id] = {"digest": flows.digest(texts[flow_id]), "revision": revision}
+            recorded[flow_id] = {"digest": reconcile.digest(texts[flow_id]), "revision": revision}
 
     gone, gone_files = recorded.keys() - texts.keys(), recorded_files.keys() - files.keys()
     try:
@@ -212,7 +212,7 @@ def _each_content(
 
 def _recorded(sources: dict[str, str], revisions: dict[str, int]) -> dict[str, dict[str, Any]]:
     return {
-        flow_id: {"digest": flows.digest(source), "revision": revisions[flow_id]}
+        flow_id: {"digest": reconcile.digest(source), "revision": revisions[flow_id]}
         for flow_id, source in sources.items()
     }
 

@@ -14,13 +14,13 @@ from pulumi.dynamic import (
 )
 from pulumi.output import Unknown
 
-from infra.kestra.content import decode, encode
-from infra.kestra.errors import KestraError
-from infra.kestra.lifecycle.connection import PROPERTIES, connect, connect_in_preview, connection
-from infra.kestra.lifecycle.flows import digest
+from ..content import decode, encode
+from ..errors import KestraError
+from .connection import PROPERTIES, connect, connect_in_preview, connection
+from .reconcile import digest
 
 if TYPE_CHECKING:
-    from infra.kestra.api import KestraClient
+    from ..client import KestraClient
 
 
 def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:

@@ -1,0 +1,161 @@
+"""What the containers of the stack have in common: names, labels, volumes, ports, health checks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+
+def physical_name(part: str) -> str:
+    """Returns the name on the Docker host of a part of this stack, such as podium-dev-postgres."""
+    return f"{pulumi.get_project()}-{pulumi.get_stack()}-{part}"
+
+
+def stack_labels() -> dict[str, str]:
+    """Returns the Docker labels that say which project and stack an object belongs to."""
+    return {"podium.project": pulumi.get_project(), "podium.stack": pulumi.get_stack()}
+
+
+@dataclass(frozen=True)
+class ServiceArgs:
+    """What every service of the stack needs.
+
+    Attributes:
+        image: the reference of the image, with tag or digest.
+        network_name: the network on which the service gets its alias.
+        bind_address: the IP address of the Docker host that published ports bind to.
+    """
+
+    image: str
+    network_name: pulumi.Input[str]
+    bind_address: str
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """How Docker finds out whether a service answers.
+
+    Attributes:
+        tests: the command, in Docker's form (`["CMD", ...]`).
+        start_period: seconds during which failures do not count.
+        wait_timeout: seconds for which `up` waits for the first success.
+    """
+
+    tests: Sequence[str]
+    start_period: int
+    wait_timeout: int
+
+
+def data_volume(name: str, protect: bool, parent: pulumi.Resource) -> docker.Volume:
+    """Declares a named volume, which only `destroy` removes.
+
+    Args:
+        name: the logical name, also the last part of the name on the Docker host.
+        protect: whether not even `destroy` may remove it.
+        parent: the component it belongs to.
+    """
+    return docker.Volume(
+        name,
+        name=physical_name(name),
+        driver="local",
+        labels=[
+            docker.VolumeLabelArgs(label=label, value=value)
+            for label, value in stack_labels().items()
+        ],
+        # Docker cannot change the labels of a volume: the provider would replace it, data and all.
+        opts=pulumi.ResourceOptions(parent=parent, protect=protect, ignore_changes=["labels"]),
+    )
+
+
+def service_container(
+    alias: str,
+    args: ServiceArgs,
+    *,
+    parent: pulumi.Resource,
+    health: HealthCheck,
+    ports: Mapping[int, int] | None = None,
+    envs: Mapping[str, pulumi.Input[str]] | None = None,
+    volumes: Sequence[docker.ContainerVolumeArgs] = (),
+    uploads: Sequence[docker.ContainerUploadArgs] = (),
+    entrypoints: Sequence[str] | None = None,
+    command: Sequence[str] | None = None,
+    user: str | None = None,
+    memory: int | None = None,
+    shm_size: int | None = None,
+    stop_timeout: int = 30,
+    depends_on: Sequence[pulumi.Resource] = (),
+) -> docker.Container:
+    """Declares a container of the stack; `up` waits until it is healthy.
+
+    Args:
+        alias: the name by which other services reach it, also its logical name.
+        args: what every service needs.
+        parent: the component it belongs to.
+        health: the health check.
+        ports: published ports, from the port in the container to the one on the Docker host.
+        envs: environment variables.
+        volumes: what is mounted.
+        uploads: files written into the container before it starts.
+        entrypoints: replaces the image's entrypoint.
+        command: replaces the image's command.
+        user: the user inside the container; the image's own where None.
+        memory: the limit in MiB.
+        shm_size: the size of /dev/shm in MiB.
+        stop_timeout: seconds between SIGTERM and SIGKILL.
+        depends_on: what must be there before the container starts.
+    """
+    image = docker.RemoteImage(
+        alias,
+        name=args.image,
+        keep_locally=True,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return docker.Container(
+        alias,
+        name=physical_name(alias),
+        # The image's name would replace the container at every `up`.
+        image=image.image_id,
+        entrypoints=entrypoints,
+        command=command,
+        user=user,
+        envs=[pulumi.Output.concat(key, "=", value) for key, value in sorted((envs or {}).items())],
+        networks_advanced=[
+            docker.ContainerNetworksAdvancedArgs(name=args.network_name, aliases=[alias])
+        ],
+        ports=[
+            docker.ContainerPortArgs(internal=internal, external=external, ip=args.bind_address)
+            for internal, external in sorted((ports or {}).items())
+        ],
+        volumes=volumes,
+        uploads=uploads,
+        labels=[
+            docker.ContainerLabelArgs(label=label, value=value)
+            for label, value in stack_labels().items()
+        ],
+        memory=memory,
+        # Docker's own default, spelled out: it is read back and would show as a change.
+        memory_swap=2 * memory if memory else None,
+        shm_size=shm_size,
+        restart="unless-stopped",
+        log_driver="json-file",
+        log_opts={"max-size": "10m", "max-file": "3"},
+        healthcheck=docker.ContainerHealthcheckArgs(
+            tests=health.tests,
+            interval="5s",
+            timeout="5s",
+            retries=10,
+            start_period=_duration(health.start_period),
+        ),
+        wait=True,
+        wait_timeout=health.wait_timeout,
+        stop_timeout=stop_timeout,
+        destroy_grace_seconds=stop_timeout,
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on)),
+    )
+
+
+def _duration(seconds: int) -> str:
+    """Returns a duration as Docker reports it; in any other form it would show as a change."""
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

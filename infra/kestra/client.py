@@ -1,0 +1,448 @@
+"""A client for the part of Kestra's HTTP API that Podium needs."""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+import tenacity
+
+from .errors import KestraError, Unavailable
+from .source import is_same_text
+
+__all__ = ["KestraClient", "KestraError", "Unavailable"]
+
+# https://kestra.io/docs/migration-guide/0.23.0/tenant-migration-oss
+_FIRST_VERSION_WITH_TENANT = (0, 23)
+# Before, the server made up the ids: https://github.com/kestra-io/blueprints/pull/108
+_FIRST_VERSION_WITH_DASHBOARD_IDS = (1, 0)
+_TENANT = "main"
+_CONNECTIONS = 10
+# The request did not reach the server, or the server did nothing about it.
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_REFUSED = frozenset({429, 503})
+# A proxy's word that it got no answer: the server may have done it or not.
+_UNCERTAIN = frozenset({502, 504})
+# A server that fails three times on one request fails for good.
+_ATTEMPTS = 3
+_LONGEST_PAUSE = 30.0
+
+_Kind = TypeVar("_Kind", dict[str, Any], list[Any])
+
+
+class KestraClient:
+    """Talks to one Kestra server, 0.20 or later.
+
+    Every request is repeated, with growing pauses, while the server does not take it; a request
+    that is safe to repeat also where its answer is lost. The methods may be called by several
+    threads at once.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        username: str,
+        password: str,
+        *,
+        wait: float = 180.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """Keeps the address; the first request connects.
+
+        Args:
+            url: where the server answers, such as http://localhost:8080.
+            username: the login.
+            password: its password.
+            wait: seconds for which an unreachable server is waited for.
+            transport: replaces the network in tests.
+        """
+        self._url = url.rstrip("/")
+        self._wait = wait
+        self._http = httpx.Client(
+            base_url=self._url,
+            auth=(username, password),
+            timeout=30.0,
+            limits=httpx.Limits(max_connections=_CONNECTIONS),
+            transport=transport,
+        )
+
+    def __enter__(self) -> Self:
+        """Returns the client itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    @cached_property
+    def version(self) -> str:
+        """What the server says of its version, such as 1.3.34."""
+        configs = _json(self._request("GET", "/api/v1/configs"), dict)
+        return str(configs.get("version", ""))
+
+    @cached_property
+    def _release(self) -> tuple[int, int]:
+        """Returns the first two numbers of the version."""
+        numbers = re.match(r"(\d+)\.(\d+)", self.version)
+        if not numbers:
+            raise KestraError(f'{self._url} says "{self.version}" of its version: is it Kestra?')
+        return int(numbers[1]), int(numbers[2])
+
+    @property
+    def _root(self) -> str:
+        """Returns the path under which the API lies, which has a tenant since 0.23."""
+        has_tenant = self._release >= _FIRST_VERSION_WITH_TENANT
+        return f"/api/v1/{_TENANT}" if has_tenant else "/api/v1"
+
+    def connect(self) -> None:
+        """Waits for the server and logs in.
+
+        Raises:
+            KestraError: it does not answer in time, is no Kestra, or does not know the login.
+        """
+        # Since 1.0 the version can be read without a login.
+        self._request("GET", f"{self._root}/flows/search", params={"size": 1})
+
+    # Flows
+
+    def list_revisions(self, namespace: str) -> dict[str, int]:
+        """Returns the revisions of the flows in a namespace by their ids."""
+        flows = _json(self._request("GET", f"{self._root}/flows/{namespace}"), list)
+        return {flow["id"]: flow["revision"] for flow in flows}
+
+    def get_flow(self, namespace: str, flow_id: str) -> dict[str, Any] | None:
+        """Returns a flow with its `source` and `revision`, or None where there is none."""
+        path = f"{self._root}/flows/{namespace}/{flow_id}"
+        response = self._request("GET", path, params={"source": "true"}, accept=(404,))
+        return None if response.status_code == 404 else _json(response, dict)
+
+    def create_flow(self, namespace: str, flow_id: str, source: str) -> dict[str, Any]:
+        """Creates the flow that a YAML text describes and returns it.
+
+        Where the answer is lost, the server is asked whether the flow is there; where it comes to
+        be there later, the next attempt is refused and the server asked again.
+
+        Args:
+            namespace: the namespace that the text names.
+            flow_id: the id that the text names.
+            source: the text.
+
+        Raises:
+            KestraError: the server refused it, with its reason.
+        """
+
+        def find() -> dict[str, Any] | None:
+            found = self.get_flow(namespace, flow_id)
+            return found if found and is_same_text(found["source"], source) else None
+
+        return self._create("flows", source, find)
+
+    def update_flow(self, namespace: str, flow_id: str, source: str) -> dict[str, Any]:
+        """Replaces a flow and returns it; an unchanged text keeps the revision."""
+        path = f"{self._root}/flows/{namespace}/{flow_id}"
+        return _json(self._send_source("PUT", path, source), dict)
+
+    def delete_flow(self, namespace: str, flow_id: str) -> None:
+        """Deletes a flow; one that is gone already is no error."""
+        self._request("DELETE", f"{self._root}/flows/{namespace}/{flow_id}", accept=(404,))
+
+    def delete_flows(self, namespace: str, flow_ids: Collection[str]) -> None:
+        """Deletes flows in one request; those that are gone already are no error."""
+        flows = [{"namespace": namespace, "id": flow_id} for flow_id in flow_ids]
+        path = f"{self._root}/flows/delete/by-ids"
+        if self._request("DELETE", path, json=flows, accept=(404,)).status_code == 404:
+            # One that is gone makes the server refuse the others too.
+            for flow_id in flow_ids:
+                self.delete_flow(namespace, flow_id)
+
+    def validate_flow(self, source: str) -> dict[str, Any]:
+        """Returns the server's opinion of a YAML text.
+
+        Its `constraints` is a text where the flow would be refused; `warnings`, `infos` and
+        `deprecationPaths` are lists.
+        """
+        path = f"{self._root}/flows/validate"
+        results = _json(self._send_source("POST", path, source, repeatable=True), list)
+        return results[0] if results else {}
+
+    # Namespace files and key-values
+
+    def get_file(self, namespace: str, path: str) -> bytes | None:
+        """Returns the content of a namespace file, or None where there is none."""
+        response = self._request("GET", self._file(namespace, path), accept=(404,))
+        return None if response.status_code == 404 else response.content
+
+    def put_file(self, namespace: str, path: str, content: bytes) -> None:
+        """Writes a namespace file, with the folders above it."""
+        self._request(
+            "POST",
+            self._file(namespace, path),
+            # Kestra unpacks what is called *.zip here.
+            files={"fileContent": ("file", content)},
+            repeatable=True,
+        )
+
+    def delete_file(self, namespace: str, path: str) -> None:
+        """Deletes a namespace file; one that is gone already is no error."""
+        self._request("DELETE", self._file(namespace, path), accept=(404,))
+
+    def get_key_value(self, namespace: str, key: str) -> dict[str, Any] | None:
+        """Returns the `type` and `value` of a key, or None where there is none or no more."""
+        response = self._request("GET", self._key(namespace, key), accept=(404, 410))
+        return _json(response, dict) if response.is_success else None
+
+    def put_key_value(self, namespace: str, key: str, value: str, ttl: str | None) -> None:
+        """Sets a key.
+
+        Args:
+            namespace: the namespace.
+            key: the key.
+            value: the value as JSON, or a bare timestamp.
+            ttl: how long it stays, an ISO 8601 duration such as PT1H, or None for ever.
+        """
+        # Text is what every version takes; since 1.1 it is the only form.
+        headers = {"Content-Type": "text/plain", **({"ttl": ttl} if ttl else {})}
+        self._request("PUT", self._key(namespace, key), content=value.encode(), headers=headers)
+
+    def delete_key_value(self, namespace: str, key: str) -> None:
+        """Deletes a key; one that is gone already is no error."""
+        self._request("DELETE", self._key(namespace, key), accept=(404,))
+
+    # Dashboards
+
+    @cached_property
+    def has_dashboards(self) -> bool:
+        """Whether the server keeps dashboards, under the ids that their texts name."""
+        if self._release < _FIRST_VERSION_WITH_DASHBOARD_IDS:
+            return False
+        path = f"{self._root}/dashboards"
+        return self._request("GET", path, params={"size": 1}, accept=(404, 501)).is_success
+
+    def get_dashboard(self, dashboard_id: str) -> str | None:
+        """Returns the YAML text of a dashboard, or None where there is none."""
+        response = self._request("GET", self._dashboard(dashboard_id), accept=(404,))
+        return None if response.status_code == 404 else str(_json(response, dict)["sourceCode"])
+
+    def create_dashboard(self, dashboard_id: str, source: str) -> None:
+        """Creates the dashboard that a YAML text describes; a lost answer is no failure.
+
+        Args:
+            dashboard_id: the id that the text names.
+            source: the text.
+
+        Raises:
+            KestraError: the server refused it, with its reason.
+        """
+
+        def find() -> dict[str, Any] | None:
+            found = self.get_dashboard(dashboard_id)
+            return {"sourceCode": found} if found == source else None
+
+        self._create("dashboards", source, find)
+
+    def update_dashboard(self, dashboard_id: str, source: str) -> None:
+        """Replaces a dashboard."""
+        self._send_source("PUT", self._dashboard(dashboard_id), source)
+
+    def delete_dashboard(self, dashboard_id: str) -> None:
+        """Deletes a dashboard; one that is gone already is no error."""
+        # Kestra calls that a conflict.
+        self._request("DELETE", self._dashboard(dashboard_id), accept=(404, 409))
+
+    def validate_dashboard(self, source: str) -> dict[str, Any]:
+        """Returns the server's opinion of a YAML text, in the form of `validate_flow`."""
+        path = f"{self._root}/dashboards/validate"
+        return _json(self._send_source("POST", path, source, repeatable=True), dict)
+
+    # Executions
+
+    def create_execution(
+        self, namespace: str, flow_id: str, inputs: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Starts an execution of a flow and returns it.
+
+        Args:
+            namespace: the flow's namespace.
+            flow_id: the flow's id.
+            inputs: the values of its inputs by name.
+        """
+        path = f"{self._root}/executions/{namespace}/{flow_id}"
+        # The server takes multipart forms only.
+        form = {name: (None, value) for name, value in inputs.items()}
+        return _json(self._request("POST", path, files=form or None), dict)
+
+    def get_execution(self, execution_id: str) -> dict[str, Any]:
+        """Returns an execution with the states of its tasks."""
+        return _json(self._request("GET", f"{self._root}/executions/{execution_id}"), dict)
+
+    def get_logs(self, execution_id: str) -> list[dict[str, Any]]:
+        """Returns the log of an execution from level INFO on."""
+        path = f"{self._root}/logs/{execution_id}"
+        return _json(self._request("GET", path, params={"minLevel": "INFO"}), list)
+
+    def _file(self, namespace: str, path: str) -> str:
+        return f"{self._root}/namespaces/{namespace}/files?path={quote(path)}"
+
+    def _key(self, namespace: str, key: str) -> str:
+        return f"{self._root}/namespaces/{namespace}/kv/{key}"
+
+    def _dashboard(self, dashboard_id: str) -> str:
+        return f"{self._root}/dashboards/{quote(dashboard_id, safe='')}"
+
+    def _create(
+        self, kind: str, source: str, find: Callable[[], dict[str, Any] | None]
+    ) -> dict[str, Any]:
+        """Creates what a YAML text describes and returns it.
+
+        Args:
+            kind: the last part of the path, such as flows.
+            source: the text.
+            find: returns what is on the server with this text; asked where an answer is lost.
+        """
+        attempts = 0
+        is_uncertain = False
+        while True:
+            attempts += 1
+            try:
+                return _json(self._send_source("POST", f"{self._root}/{kind}", source), dict)
+            except KestraError as error:
+                is_uncertain = is_uncertain or error.is_uncertain
+                if is_uncertain and (found := find()):
+                    return found
+                if not error.is_uncertain or attempts == _ATTEMPTS:
+                    raise
+
+    def _send_source(
+        self, method: str, path: str, source: str, *, repeatable: bool = False
+    ) -> httpx.Response:
+        return self._request(
+            method,
+            path,
+            content=source.encode(),
+            headers={"Content-Type": "application/x-yaml"},
+            repeatable=repeatable,
+        )
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        accept: tuple[int, ...] = (),
+        repeatable: bool = False,
+        **options: Any,
+    ) -> httpx.Response:
+        """Sends a request and returns the answer.
+
+        Args:
+            method: the HTTP method.
+            path: the path below the server's URL.
+            accept: error status codes that are an answer to the caller.
+            repeatable: whether a POST may be repeated where its answer is lost.
+            options: what httpx takes.
+
+        Raises:
+            Unavailable: no answer in time.
+            KestraError: one that says the request failed.
+        """
+        repeatable = repeatable or method != "POST"
+        retrying = tenacity.Retrying(
+            retry=_is_worth_repeating(repeatable),
+            wait=_pause,
+            stop=_stop(self._wait),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        )
+        try:
+            response: httpx.Response = retrying(self._http.request, method, path, **options)
+        except httpx.TransportError as error:
+            reason = str(error) or type(error).__name__
+            raise Unavailable(
+                f"{method} {path}: no answer from {self._url} within {self._wait:.0f} s "
+                f"({reason}); the container's log says why",
+                is_uncertain=not isinstance(error, _UNSENT),
+            ) from error
+        status = response.status_code
+        if (response.is_success or status in accept) and not _is_page(response):
+            return response
+        kind = Unavailable if status in _REFUSED | _UNCERTAIN else KestraError
+        raise kind(
+            f"{method} {path}: status {status}: {_message(response)}",
+            status,
+            is_uncertain=response.is_success or (status >= 500 and status not in _REFUSED),
+        )
+
+
+def _is_worth_repeating(repeatable: bool) -> tenacity.retry_base:
+    statuses = _REFUSED | (_UNCERTAIN | {500} if repeatable else frozenset())
+    return tenacity.retry_if_exception_type(
+        httpx.TransportError if repeatable else _UNSENT
+    ) | tenacity.retry_if_result(lambda response: response.status_code in statuses)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    """Returns the seconds until the next attempt: what the server asks for, or a growing pause."""
+    growing: Callable[[tenacity.RetryCallState], float] = tenacity.wait_random_exponential(
+        multiplier=0.2, max=5
+    )
+    response = _answer(state)
+    asked = response.headers.get("Retry-After", "") if response else ""
+    return min(float(asked), _LONGEST_PAUSE) if asked.isdecimal() else growing(state)
+
+
+def _stop(wait: float) -> Callable[[tenacity.RetryCallState], bool]:
+    is_late = tenacity.stop_after_delay(wait)
+
+    def stop(state: tenacity.RetryCallState) -> bool:
+        response = _answer(state)
+        is_error = response is not None and response.status_code == 500
+        return is_late(state) or (is_error and state.attempt_number >= _ATTEMPTS)
+
+    return stop
+
+
+def _answer(state: tenacity.RetryCallState) -> httpx.Response | None:
+    failed = state.outcome is None or state.outcome.failed
+    return None if failed or state.outcome is None else state.outcome.result()
+
+
+def _json(response: httpx.Response, kind: type[_Kind]) -> _Kind:
+    """Returns the body of an answer, which must be of a kind."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if isinstance(body, kind):
+        return body
+    request = response.request
+    raise KestraError(
+        f"{request.method} {request.url}: status {response.status_code}: the answer is no JSON "
+        f"{'object' if kind is dict else 'array'}: is it Kestra?",
+        response.status_code,
+        is_uncertain=True,
+    )
+
+
+def _is_page(response: httpx.Response) -> bool:
+    """Tells whether something before Kestra answered, whose API has no pages."""
+    return str(response.headers.get("Content-Type")).startswith("text/html")
+
+
+def _message(response: httpx.Response) -> str:
+    """Returns the server's own words about a failure."""
+    if response.status_code == 401:
+        return "the user name or the password is wrong"
+    try:
+        return str(response.json()["message"]).strip()
+    except (ValueError, KeyError, TypeError):
+        text = " ".join(re.sub(r"<[^>]*>", " ", response.text).split())[:200]
+    if _is_page(response) and response.status_code < 500:
+        return f"is it Kestra? It answers with a page: {text}"
+    return text or response.reason_phrase

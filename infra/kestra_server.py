@@ -1,0 +1,162 @@
+"""The Kestra server: its container, its volume and its login."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+import yaml
+
+from infra.container import HealthCheck, ServiceArgs, data_volume, service_container
+from infra.passwords import password
+
+_API_PORT = 8080
+_MANAGEMENT_PORT = 8081
+_STORAGE_PATH = "/app/storage"
+_WORKING_PATH = "/tmp/kestra-wd"  # where the documented set-up has it
+_DOCKER_SOCKET = "/var/run/docker.sock"
+# Kestra gives running tasks 5 minutes after SIGTERM (kestra.server.termination-grace-period).
+_STOP_TIMEOUT = 330
+# The image promises neither curl nor wget.
+_HEALTH_CHECK = (
+    f"exec 3<>/dev/tcp/127.0.0.1/{_MANAGEMENT_PORT}; "
+    "printf 'GET /health HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3; "
+    'read -r _ status _ <&3; [ "$status" = 200 ]'
+)
+
+
+@dataclass(frozen=True)
+class KestraServerArgs(ServiceArgs):
+    """What the Kestra server needs.
+
+    Attributes:
+        host: the host name under which the user reaches the server.
+        port: the published port of page and API on the Docker host.
+        management_port: the published port of health and metrics on the Docker host.
+        username: the e-mail address that is the login.
+        password: the login's password, or None for a generated one.
+        database_url: the JDBC URL of the server's database.
+        database_username: the role that owns this database.
+        database_password: the password of that role.
+        databases: the component that must be there before the server starts.
+        variables: what flows read as `{{ globals.<name> }}`.
+        secrets: what flows read as `{{ secret('<NAME>') }}`.
+        docker_socket: whether the server gets the Docker socket.
+        protect_volume: whether not even `destroy` may remove the internal storage.
+    """
+
+    host: str
+    port: int
+    management_port: int
+    username: str
+    password: str | None
+    database_url: str
+    database_username: str
+    database_password: pulumi.Input[str]
+    databases: pulumi.Resource
+    variables: Mapping[str, str]
+    secrets: Mapping[str, pulumi.Input[str]]
+    docker_socket: bool
+    protect_volume: bool
+
+
+class KestraServer(pulumi.ComponentResource):
+    """A standalone Kestra server on PostgreSQL.
+
+    Attributes:
+        url: where page and API answer.
+        password: the login's password.
+        container: the running server.
+    """
+
+    url: str
+    password: pulumi.Output[str]
+    container: docker.Container
+
+    def __init__(
+        self, name: str, args: KestraServerArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Declares the server.
+
+        Args:
+            name: the logical name, also the alias on the network.
+            args: what it needs.
+            opts: the resource options.
+        """
+        super().__init__("podium:infra:KestraServer", name, None, opts)
+        self.url = f"http://{args.host}:{args.port}"
+        self.password = password(f"{name}-password", args.password, parent=self)
+        encryption_key = password(f"{name}-encryption-key", None, parent=self)
+        volume = data_volume(f"{name}-data", args.protect_volume, parent=self)
+        configuration = pulumi.Output.all(
+            database_password=args.database_password,
+            password=self.password,
+            encryption_key=encryption_key,
+        ).apply(lambda secrets: yaml.safe_dump(_configuration(args, self.url, **secrets)))
+        self.container = service_container(
+            name,
+            args,
+            parent=self,
+            command=["server", "standalone"],
+            # The volume belongs to root, and so does the Docker socket.
+            user="root",
+            envs={
+                "KESTRA_CONFIGURATION": pulumi.Output.secret(configuration),
+                **{f"SECRET_{key}": _base64(value) for key, value in args.secrets.items()},
+            },
+            ports={_API_PORT: args.port, _MANAGEMENT_PORT: args.management_port},
+            volumes=[
+                docker.ContainerVolumeArgs(volume_name=volume.name, container_path=_STORAGE_PATH),
+                *(_docker_runner_volumes() if args.docker_socket else ()),
+            ],
+            health=HealthCheck(
+                tests=["CMD", "bash", "-c", _HEALTH_CHECK], start_period=120, wait_timeout=300
+            ),
+            stop_timeout=_STOP_TIMEOUT,
+            depends_on=[args.databases],
+        )
+        self.register_outputs({"url": self.url, "password": self.password})
+
+
+def _configuration(
+    args: KestraServerArgs, url: str, database_password: str, password: str, encryption_key: str
+) -> dict[str, Any]:
+    """Returns Kestra's configuration (https://kestra.io/docs/configuration)."""
+    return {
+        "datasources": {
+            "postgres": {
+                "url": args.database_url,
+                "driver-class-name": "org.postgresql.Driver",
+                "username": args.database_username,
+                "password": database_password,
+            }
+        },
+        "kestra": {
+            "server": {"basic-auth": {"username": args.username, "password": password}},
+            "repository": {"type": "postgres"},
+            "queue": {"type": "postgres"},
+            "storage": {"type": "local", "local": {"base-path": _STORAGE_PATH}},
+            "tasks": {"tmp-dir": {"path": f"{_WORKING_PATH}/tmp"}},
+            "encryption": {"secret-key": base64.b64encode(encryption_key.encode()).decode()},
+            "url": f"{url}/",
+            "variables": {"globals": dict(args.variables)},
+        },
+    }
+
+
+def _base64(value: pulumi.Input[str]) -> pulumi.Output[str]:
+    """Encodes a secret the way open-source Kestra takes it from its environment."""
+    encoded = pulumi.Output.from_input(value).apply(
+        lambda text: base64.b64encode(text.encode()).decode()
+    )
+    return pulumi.Output.secret(encoded)
+
+
+def _docker_runner_volumes() -> tuple[docker.ContainerVolumeArgs, ...]:
+    """Returns what the Docker task runner needs: the socket, and one path on both sides."""
+    return tuple(
+        docker.ContainerVolumeArgs(host_path=path, container_path=path)
+        for path in (_DOCKER_SOCKET, _WORKING_PATH)
+    )

@@ -1,0 +1,286 @@
+"""The API of dashboards on the stand-in, and the life of a dashboard on servers of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.kestra.client import KestraError
+from infra.kestra.lifecycle import connection, dashboard
+from tests.kestra import servers
+from tests.kestra.integration import resources
+from tests.kestra.integration.resources import Props, stored
+from tests.kestra.servers import ROOT, StandIn
+
+database = servers.database
+start_stand_in = servers.start_stand_in
+shared_stand_in = servers.shared_stand_in
+
+TEXT = (ROOT / "dashboards" / "taxi_loads.yaml").read_text()
+OTHER_TEXT = TEXT.replace("title: Taxi loads", "title: Loads of trips")
+YAML = {"Content-Type": "application/x-yaml"}
+
+
+def simple(dashboard_id: str, title: str = "Simple") -> str:
+    return f"id: {dashboard_id}\ntitle: {title}\n"
+
+
+@pytest.fixture
+def http(shared_stand_in: StandIn) -> Iterator[httpx.Client]:
+    """A client of an API that has no dashboard."""
+    with shared_stand_in.client() as client:
+        for found in client.get("/dashboards", params={"size": 100}).json()["results"]:
+            client.delete(f"/dashboards/{found['id']}").raise_for_status()
+        yield client
+
+
+def create(http: httpx.Client, text: str) -> dict[str, Any]:
+    answer = http.post("/dashboards", content=text.encode(), headers=YAML)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+# The API
+
+
+def test_a_dashboard_is_created_shown_replaced_and_deleted(http: httpx.Client) -> None:
+    created = create(http, TEXT)
+    assert created["sourceCode"] == TEXT
+    assert created["tenantId"] == "main"
+    assert created["deleted"] is False
+    assert created["timeWindow"] == {"default": "P30D", "max": "P366D"}
+    assert created["created"] <= created["updated"]
+    first = created["charts"][0]
+    assert first["chartOptions"] == {
+        "displayName": "Successful loads", "width": 4, "numberType": "PERCENTAGE",
+    }  # fmt: skip
+    assert first["data"]["columns"] == {"field": "ID", "agg": "COUNT"}
+    assert http.get("/dashboards/taxi_loads").json() == created
+
+    def put(text: str) -> dict[str, Any]:
+        answer = http.put("/dashboards/taxi_loads", content=text, headers=YAML)
+        return dict(answer.raise_for_status().json())
+
+    # The same text is no change.
+    assert put(TEXT) == created
+    changed = put(OTHER_TEXT)
+    assert (changed["title"], changed["sourceCode"]) == ("Loads of trips", OTHER_TEXT)
+    assert changed["created"] == created["created"]
+    assert changed["updated"] > created["updated"]
+
+    deleted = http.delete("/dashboards/taxi_loads")
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    assert http.get("/dashboards/taxi_loads").status_code == 404
+    again = http.delete("/dashboards/taxi_loads")
+    assert again.status_code == 409
+    assert again.json()["message"] == "Illegal state: Dashboard taxi_loads doesn't exists"
+    assert create(http, TEXT)["created"] > created["created"]
+
+
+def test_defaults_are_shown(http: httpx.Client) -> None:
+    created = create(http, simple("plain"))
+    assert created["timeWindow"] == {"default": "PT720H", "max": "PT8784H"}
+    assert "description" not in created
+
+
+def test_a_source_without_a_line_for_its_id_gets_one_when_it_is_read(http: httpx.Client) -> None:
+    source = "{id: inline, title: Inline}"
+    assert create(http, source)["sourceCode"] == source
+    assert http.get("/dashboards/inline").json()["sourceCode"] == f"id: inline\n{source}"
+
+
+def test_dashboards_are_listed_by_page_order_and_title(http: httpx.Client) -> None:
+    for dashboard_id, title in (("b", "Loads"), ("c", "All loads"), ("a", "Logs")):
+        create(http, simple(dashboard_id, title))
+
+    def ids(**params: str | int) -> tuple[list[str], int]:
+        found = http.get("/dashboards", params=params).raise_for_status().json()
+        return [each["id"] for each in found["results"]], found["total"]
+
+    assert ids() == (["a", "b", "c"], 3)
+    assert ids(size=2, page=2) == (["c"], 3)
+    assert ids(sort="title:desc") == (["a", "b", "c"], 3)
+    assert ids(q="LOADS") == (["b", "c"], 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title: Nameless\n", "Illegal argument: Dashboard id is mandatory"),
+        (simple("there"), "Invalid entity: dashboard.id: Dashboard id already exists"),
+        ("id: new\n", "Invalid entity: title: must not be null"),
+        ("id: {", "Invalid entity: Illegal dashboard yaml: "),
+        (simple("new") + "charts: [{type: x.Radar}]\n", "Invalid entity: Invalid type: x.Radar"),
+        (" ", "Invalid route params: Required Body [dashboard] not specified"),
+    ],
+)
+def test_what_is_no_new_dashboard_is_refused(http: httpx.Client, text: str, message: str) -> None:
+    create(http, simple("there"))
+    answer = http.post("/dashboards", content=text, headers=YAML)
+    assert answer.status_code == 422
+    assert answer.json()["message"].startswith(message)
+    assert http.get("/dashboards").json()["total"] == 1
+
+
+def test_an_update_is_of_a_dashboard_that_is_there_and_stays_itself(http: httpx.Client) -> None:
+    assert http.put("/dashboards/a", content=simple("a"), headers=YAML).status_code == 404
+    create(http, simple("a"))
+    answer = http.put("/dashboards/a", content=simple("b"), headers=YAML)
+    assert answer.status_code == 422
+    assert answer.json()["message"] == "Invalid entity: dashboard.id: Illegal dashboard id update"
+    answer = http.put("/dashboards/a", content="id: a\n", headers=YAML)
+    assert answer.status_code == 422
+    assert http.get("/dashboards/a").json()["title"] == "Simple"
+
+
+def test_a_validation_changes_nothing(http: httpx.Client) -> None:
+    def opinion(text: str) -> dict[str, Any]:
+        answer = http.post("/dashboards/validate", content=text, headers=YAML)
+        return dict(answer.raise_for_status().json())
+
+    assert opinion(TEXT) == {"index": 0, "outdated": False}
+    wrong = opinion(TEXT.replace("column: date\n", "column: day\n"))
+    assert "charts[3]: Invalid data chart: Column 'day' is requested" in wrong["constraints"]
+    assert "title: must not be null" in opinion("id: a")["constraints"]
+    assert http.get("/dashboards").json()["total"] == 0
+
+
+def test_only_yaml_is_taken(http: httpx.Client) -> None:
+    assert http.post("/dashboards", json={"id": "a", "title": "A"}).status_code == 415
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "taxi_loads/charts/loads",
+        "taxi_loads/charts/failures/export/to-csv",
+        "charts/preview",
+        "validate/chart",
+    ],
+)
+def test_what_the_stand_in_cannot_is_refused_by_name(http: httpx.Client, path: str) -> None:
+    answer = http.post(f"/dashboards/{path}", json={})
+    assert answer.status_code == 501
+    assert f"dashboards/{path}" in answer.json()["message"]
+
+
+def test_the_page_names_the_dashboards(shared_stand_in: StandIn, http: httpx.Client) -> None:
+    assert "None is registered." in http.get(shared_stand_in.base).text
+    create(http, TEXT)
+    assert "Taxi loads" in http.get(shared_stand_in.base).text
+
+
+def test_dashboards_outlive_the_server(start_stand_in: Callable[..., StandIn]) -> None:
+    server = start_stand_in()
+    with server.client() as http:
+        created = create(http, TEXT)
+    server.stop()
+    server.start()
+    with server.client() as http:
+        assert http.get("/dashboards/taxi_loads").json() == created
+        configs = http.get(f"{server.base}/api/v1/configs").json()
+        assert configs["isCustomDashboardsEnabled"] is True
+
+
+def test_release_0_20_has_no_dashboards(start_stand_in: Callable[..., StandIn]) -> None:
+    with start_stand_in(version="0.20.7").client() as http:
+        for path in ("/dashboards", "/dashboards/taxi_loads", "/dashboards/a/charts/b"):
+            assert http.get(path).status_code == 404
+        assert http.post("/dashboards", content=TEXT, headers=YAML).status_code == 404
+
+
+# The resource
+
+
+def props(server: StandIn, source: str = TEXT, **changes: object) -> Props:
+    return resources.dashboard(server.base, source, **changes)
+
+
+def preview(olds: Props, news: Props) -> list[str]:
+    return [fault.reason for fault in dashboard.check(olds, {**news, "isPreview": True}).failures]
+
+
+def test_a_dashboard_lives_and_dies(shared_stand_in: StandIn, http: httpx.Client) -> None:
+    one = props(shared_stand_in)
+    assert preview({}, one) == []
+    created = dashboard.create(one)
+    outs = stored(created.outs)
+    assert (created.id, outs["registered"]) == ("taxi_loads", True)
+    assert http.get("/dashboards/taxi_loads").json()["sourceCode"] == TEXT
+    assert stored(dashboard.read("taxi_loads", outs).outs) == outs
+    assert not dashboard.diff("taxi_loads", outs, one).changes
+
+    two = props(shared_stand_in, OTHER_TEXT)
+    assert dashboard.diff("taxi_loads", outs, two).changes
+    outs = stored(dashboard.update("taxi_loads", outs, two).outs)
+    assert http.get("/dashboards/taxi_loads").json()["title"] == "Loads of trips"
+
+    # Somebody edits it in the browser.
+    http.put("/dashboards/taxi_loads", content=TEXT + "# mine\n", headers=YAML).raise_for_status()
+    with pytest.raises(KestraError, match="somebody else changed the dashboard taxi_loads"):
+        dashboard.update("taxi_loads", outs, one)
+    seen = dashboard.read("taxi_loads", outs)
+    assert seen.inputs is not None
+    assert seen.inputs["source"] == TEXT + "# mine\n"
+    dashboard.update("taxi_loads", stored(seen.outs), one)
+    assert http.get("/dashboards/taxi_loads").json()["sourceCode"] == TEXT
+
+    dashboard.delete("taxi_loads", outs)
+    dashboard.delete("taxi_loads", outs)
+    assert http.get("/dashboards/taxi_loads").status_code == 404
+    assert dashboard.read("taxi_loads", outs).id == ""
+
+
+def test_what_is_there_already_is_adopted_only_when_told(
+    shared_stand_in: StandIn, http: httpx.Client
+) -> None:
+    create(http, OTHER_TEXT)
+    (fault,) = preview({}, props(shared_stand_in))
+    assert "exists already on the server" in fault
+    with pytest.raises(KestraError, match="exists already on the server"):
+        dashboard.create(props(shared_stand_in))
+    assert preview({}, props(shared_stand_in, adopt=True)) == []
+    dashboard.create(props(shared_stand_in, adopt=True))
+    assert http.get("/dashboards/taxi_loads").json()["sourceCode"] == TEXT
+
+
+def test_what_the_server_refuses_is_told_with_its_file(
+    shared_stand_in: StandIn, http: httpx.Client
+) -> None:
+    wrong = props(shared_stand_in, TEXT.replace("agg: AVG", "agg: MEDIAN"))
+    (fault,) = preview({}, wrong)
+    assert fault.startswith("Illegal dashboard yaml: Cannot deserialize")
+    assert "[AVG, MAX, MIN, SUM, COUNT]" in fault
+    with pytest.raises(KestraError, match=r"^dashboards/taxi_loads\.yaml: POST .* status 422: "):
+        dashboard.create(wrong)
+
+
+@pytest.mark.parametrize("auth", [True, False], ids=["with a login", "without a login"])
+def test_a_server_that_learns_dashboards_gets_them_with_the_next_up(
+    start_stand_in: Callable[..., StandIn], capsys: pytest.CaptureFixture[str], auth: bool
+) -> None:
+    server = start_stand_in(version="0.20.7", auth=auth)
+    one = props(server)
+    assert preview({}, one) == []
+    outs = stored(dashboard.create(one).outs)
+    warning = "dashboards/taxi_loads.yaml: warning: not registered, as Kestra 0.20.7 has no"
+    assert capsys.readouterr().err.count(warning) == 2
+    assert outs["registered"] is False
+    assert not dashboard.diff("taxi_loads", outs, one).changes
+    assert dashboard.read("taxi_loads", outs).outs == outs
+    assert server.stop() == 0
+
+    server.version, server.auth = "1.3.34", True
+    server.start()
+    # The next `up` is another process, which asks for the version anew.
+    connection._client.cache_clear()
+    connection._answering_client.cache_clear()
+    assert dashboard.diff("taxi_loads", outs, one).changes
+    outs = stored(dashboard.update("taxi_loads", outs, one).outs)
+    assert outs["registered"] is True
+    assert not dashboard.diff("taxi_loads", outs, one).changes
+    with server.client() as http:
+        assert http.get("/dashboards/taxi_loads").json()["sourceCode"] == TEXT

@@ -1,0 +1,314 @@
+"""The life of one dashboard, on servers with and without dashboards."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.output import Unknown
+
+from infra.kestra import Connection, Dashboard, KestraResourceError
+from infra.kestra.client import KestraError
+from infra.kestra.lifecycle import connection, dashboard
+from infra.kestra.lifecycle.reconcile import digest
+from infra.kestra.provider import DashboardProvider
+from infra.kestra.source import dashboard_id
+from tests.kestra.mocks import DASHBOARD, Deployment, run
+from tests.kestra.unit.fake_kestra import CONNECTION, FakeKestra, Props, serving, stored
+
+TEXT = "# Loads.\nid: loads\ntitle: Loads\ncharts: []\n"
+OTHER_TEXT = TEXT.replace("title: Loads", "title: All loads")
+UNKNOWN: Any = Unknown()
+PATH = "dashboards/loads.yaml"
+EXISTS = (
+    "the dashboard loads exists already on the server, with another text. Take it over "
+    "with adopt=True, or delete it there"
+)
+
+
+@pytest.fixture
+def kestra() -> Iterator[FakeKestra]:
+    with serving() as server:
+        yield server
+
+
+def without_dashboards(kestra: FakeKestra, version: str) -> str:
+    """Makes a server one that has no dashboards, and returns the warning about it."""
+    kestra.version = version
+    kestra.dashboards = None
+    return (
+        f"{PATH}: warning: not registered, as Kestra {version} has no dashboards with ids of their "
+        "own (from 1.0 on); the next up with a server that has them registers it\n"
+    )
+
+
+def with_dashboards(kestra: FakeKestra) -> None:
+    """Makes a server a newer one, which a new process of the provider talks to."""
+    kestra.version = "1.3.34"
+    kestra.dashboards = {}
+    connection._client.cache_clear()
+    connection._answering_client.cache_clear()
+
+
+def props(**changes: object) -> Props:
+    inputs = {"source": TEXT, "path": PATH, "adopt": False, "overwrite": False}
+    return {**CONNECTION, **inputs, **changes}
+
+
+def outputs(text: str = TEXT, registered: bool = True) -> Props:
+    return {**CONNECTION, "digest": digest(text), "registered": registered}
+
+
+def preview(olds: Props, **changes: object) -> list[str]:
+    """Returns the faults that a preview finds."""
+    result = dashboard.check(olds, props(isPreview=True, **changes))
+    assert "isPreview" not in result.inputs
+    return [failure.reason for failure in result.failures]
+
+
+def test_create_writes_a_new_dashboard(kestra: FakeKestra):
+    created = dashboard.create(props())
+    assert (created.id, created.outs) == ("loads", outputs())
+    assert kestra.dashboards == {"loads": TEXT}
+
+
+def test_create_takes_over_the_same_dashboard(kestra: FakeKestra):
+    kestra.dashboards = {"loads": TEXT}
+    assert dashboard.create(props()).outs == outputs()
+    assert kestra.writes == []
+
+
+def test_create_takes_over_another_dashboard_only_where_it_may(kestra: FakeKestra):
+    kestra.dashboards = {"loads": OTHER_TEXT}
+    with pytest.raises(KestraError) as caught:
+        dashboard.create(props())
+    assert str(caught.value) == f"{PATH}: {EXISTS}"
+    assert kestra.writes == []
+    assert dashboard.create(props(adopt=True)).outs == outputs()
+    assert kestra.dashboards == {"loads": TEXT}
+
+
+@pytest.mark.parametrize("known", [None, outputs()])
+def test_a_dashboard_that_the_server_refuses_is_an_error_with_its_file(
+    kestra: FakeKestra, known: Props | None
+):
+    kestra.refused = {"All loads": "charts[0]: Invalid data chart"}
+    kestra.dashboards = {"loads": TEXT} if known else {}
+    with pytest.raises(KestraError) as caught:
+        if known:
+            dashboard.update("loads", known, props(source=OTHER_TEXT))
+        else:
+            dashboard.create(props(source=OTHER_TEXT))
+    method = "PUT /api/v1/main/dashboards/loads" if known else "POST /api/v1/main/dashboards"
+    assert str(caught.value) == (
+        f"{PATH}: {method}: status 422: Invalid entity: charts[0]: Invalid data chart"
+    )
+
+
+def test_update_writes_the_new_text(kestra: FakeKestra):
+    kestra.dashboards = {"loads": TEXT}
+    assert dashboard.update("loads", outputs(), props(source=OTHER_TEXT)).outs == outputs(
+        OTHER_TEXT
+    )
+    assert kestra.dashboards == {"loads": OTHER_TEXT}
+
+
+def test_an_edit_made_elsewhere_is_not_overwritten_unseen(kestra: FakeKestra):
+    kestra.dashboards = {"loads": TEXT + "# edited\n"}
+    with pytest.raises(KestraError) as caught:
+        dashboard.update("loads", outputs(), props(source=OTHER_TEXT))
+    assert str(caught.value) == (
+        f"{PATH}: somebody else changed the dashboard loads on the server. Look at it with pulumi "
+        "refresh, or replace it with overwrite=True"
+    )
+    assert kestra.writes == []
+    dashboard.update("loads", outputs(), props(source=OTHER_TEXT, overwrite=True))
+    assert kestra.dashboards == {"loads": OTHER_TEXT}
+
+
+def test_a_server_that_does_not_answer_is_an_error_with_the_file(kestra: FakeKestra):
+    kestra.is_lost = True
+    with pytest.raises(KestraError, match=f"^{PATH}: GET /api/v1/configs: no answer"):
+        dashboard.create(props())
+
+
+def test_a_dashboard_that_was_deleted_elsewhere_is_created_again(kestra: FakeKestra):
+    dashboard.update("loads", outputs(), props(source=OTHER_TEXT))
+    assert kestra.dashboards == {"loads": OTHER_TEXT}
+
+
+@pytest.mark.parametrize(
+    ("changes", "changed", "replaces"),
+    [
+        ({}, False, []),
+        ({"adopt": True, "overwrite": True, "path": "dashboards/other.yaml"}, False, []),
+        ({"source": OTHER_TEXT}, True, []),
+        ({"source": TEXT.replace("id: loads", "id: other")}, True, ["source"]),
+        ({"url": UNKNOWN}, True, []),
+        ({"password": "Another1"}, True, []),
+    ],
+)
+def test_diff_replaces_only_what_is_another_dashboard(
+    kestra: FakeKestra, changes: Props, changed: bool, replaces: list[str]
+):
+    difference = dashboard.diff("loads", stored(outputs()), props(**changes))
+    assert (difference.changes, difference.replaces or []) == (changed, replaces)
+    assert not difference.delete_before_replace
+    assert not kestra.asked
+
+
+def test_delete_takes_the_dashboard_away_and_is_content_when_it_is_gone(kestra: FakeKestra):
+    kestra.dashboards = {"loads": TEXT}
+    dashboard.delete("loads", stored(outputs()))
+    dashboard.delete("loads", stored(outputs()))
+    assert kestra.dashboards == {}
+
+
+def test_read_finds_what_became_of_the_dashboard(kestra: FakeKestra):
+    kestra.dashboards = {"loads": TEXT}
+    same = dashboard.read("loads", stored(outputs()))
+    assert (same.id, same.outs, same.inputs) == ("loads", outputs(), None)
+
+    kestra.dashboards = {"loads": OTHER_TEXT}
+    edited = dashboard.read("loads", stored(outputs()))
+    assert (edited.id, edited.outs) == ("loads", outputs(OTHER_TEXT))
+    assert edited.inputs is not None
+    assert edited.inputs["source"] == OTHER_TEXT
+    # The next update puts it back.
+    olds = stored(edited.outs)
+    assert dashboard.diff("loads", olds, props()).changes
+    dashboard.update("loads", olds, props())
+    assert kestra.dashboards == {"loads": TEXT}
+
+    kestra.dashboards = {}
+    gone = dashboard.read("loads", stored(outputs()))
+    assert (gone.id, gone.outs) == ("", {})
+
+
+@pytest.mark.parametrize("version", ["0.20.7", "0.24.3", "1.3.34"])
+def test_a_server_without_dashboards_is_told_and_met_again_when_it_has_them(
+    kestra: FakeKestra, capsys: pytest.CaptureFixture[str], version: str
+):
+    warning = without_dashboards(kestra, version)
+    assert preview({}) == []
+    assert capsys.readouterr().err == warning
+    created = dashboard.create(props())
+    assert (created.id, created.outs) == ("loads", outputs(registered=False))
+    assert capsys.readouterr().err == warning
+    olds = stored(created.outs)
+    assert not dashboard.diff("loads", olds, props()).changes
+    assert dashboard.diff("loads", olds, props(source=OTHER_TEXT)).changes
+    assert dashboard.read("loads", olds).outs == olds
+    dashboard.delete("loads", olds)
+    assert kestra.writes == []
+
+    with_dashboards(kestra)
+    assert dashboard.read("loads", olds).outs == olds
+    assert dashboard.diff("loads", olds, props()).changes
+    assert dashboard.update("loads", olds, props()).outs == outputs()
+    assert kestra.dashboards == {"loads": TEXT}
+    assert capsys.readouterr().err == ""
+
+
+def test_a_dashboard_that_was_not_registered_is_the_same_while_no_server_answers(
+    kestra: FakeKestra,
+):
+    kestra.is_lost = True
+    assert not dashboard.diff("loads", outputs(registered=False), props()).changes
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("id: a\ntitle: {", "is no valid YAML: line 3, column 1"),
+        ("- a", "is no YAML mapping with id, title and charts"),
+        ("title: a", 'has no "id: <name>" at its top level'),
+        ("id: a\ntitle:\n", 'has no "title: <name>" at its top level'),
+        ("id: a\nid: b\n", 'is no valid YAML: line 2, column 1: the key "id" stands twice'),
+        ("{id: a, title: b}", 'has its id in no line that starts with "id:"'),
+    ],
+)
+def test_faults_of_a_text_are_found_without_a_server(kestra: FakeKestra, text: str, fault: str):
+    kestra.is_lost = True
+    (failure,) = dashboard.check({}, props(source=text)).failures
+    assert failure.property == "path"
+    assert failure.reason.startswith(fault)
+    assert dashboard.check({"source": text}, props(source=text)).failures == []
+
+
+def test_the_id_is_that_of_the_text():
+    assert dashboard_id(TEXT) == "loads"
+    assert dashboard_id("title: a\nid: 7 days\n") == "7 days"
+
+
+def test_a_preview_tells_what_the_server_would_refuse(kestra: FakeKestra):
+    kestra.refused = {"All loads": "charts[0]: Invalid data chart"}
+    assert preview(props(), source=OTHER_TEXT) == ["charts[0]: Invalid data chart"]
+    kestra.dashboards = {"loads": OTHER_TEXT}
+    assert preview({}) == [EXISTS]
+    assert preview({}, adopt=True) == []
+    assert preview(props(), source=TEXT + "# end\n") == []
+    assert kestra.writes == []
+
+
+def test_a_preview_without_a_server_says_nothing(
+    kestra: FakeKestra, capsys: pytest.CaptureFixture[str]
+):
+    assert preview({}, url=UNKNOWN) == []
+    kestra.is_lost = True
+    assert preview({}) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_an_id_with_any_character_is_one_part_of_the_path(kestra: FakeKestra):
+    text = TEXT.replace("id: loads", "id: a/b c")
+    assert dashboard.create(props(source=text)).id == "a/b c"
+    dashboard.update("a/b c", outputs(text), props(source=text + "# end\n"))
+    assert kestra.dashboards == {"a/b c": text + "# end\n"}
+
+
+def test_the_provider_does_the_whole_life_of_a_dashboard(kestra: FakeKestra):
+    provider = DashboardProvider()
+    checked = provider.check({}, props(isPreview=False))
+    created = provider.create(checked.inputs)
+    olds = stored(created.outs)
+    assert provider.diff("loads", olds, props(source=OTHER_TEXT)).changes
+    olds = stored(provider.update("loads", olds, props(source=OTHER_TEXT)).outs)
+    assert provider.read("loads", olds).outs == outputs(OTHER_TEXT)
+    provider.delete("loads", olds)
+    assert kestra.dashboards == {}
+
+
+def declared(path: Path) -> Deployment:
+    def declare() -> None:
+        found = Dashboard("loads", connection=Connection(**CONNECTION), path=path)
+        pulumi.export("registered", found.registered)
+
+    return run(declare)
+
+
+def test_the_resource_carries_the_text_of_its_file(tmp_path: Path):
+    path = tmp_path / "loads.yaml"
+    path.write_bytes(TEXT.replace("\n", "\r\n").encode())
+    deployment = declared(path)
+    item = deployment.one(DASHBOARD, "loads")
+    assert item.inputs == {
+        **CONNECTION,
+        "source": TEXT.replace("\n", "\r\n"),
+        "path": str(path),
+        "adopt": False,
+        "overwrite": False,
+        "isPreview": False,
+    } | {key: value for key, value in item.inputs.items() if key == "__provider"}
+    assert item.plain["password"] == "[secret]"
+    assert deployment.outputs == {"registered": True}
+
+
+@pytest.mark.parametrize("content", [None, b"id: gr\xf6\xdfe"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None):
+    path = tmp_path / "loads.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(KestraResourceError, match=str(path)):
+        declared(path)
