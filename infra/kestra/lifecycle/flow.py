@@ -27,7 +27,9 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
     if client and not faults:
         flow = FlowSource.parse(text)
         called = f"flow {flow.key}"
-        faults = reconcile.judge(client, flow, olds.get("source"), called=called, adopt=news["adopt"])
+        faults = reconcile.judge(
+            client, flow, olds.get("source"), called=called, adopt=news["adopt"]
+        )
     return CheckResult(news, [CheckFailure("source", fault) for fault in faults])
 
 
