@@ -22,18 +22,17 @@ _FLOW_PARTS = "id, namespace and tasks"
 _ID_LENGTH = 100
 _NAMESPACE_LENGTH = 150
 # https://kestra.io/docs/migration-guide/1.0.0/reserved-flow-ids
-_RESERVED_IDS = frozenset(
-    "pause resume force-run change-status kill executions search source disable enable".split()
-)
+_RESERVED_IDS = {
+    "pause", "resume", "force-run", "change-status", "kill", "executions", "search", "source",
+    "disable", "enable",
+}  # fmt: skip
 # The properties of a flow in any version.
-_KEYS = frozenset(
-    (
-        "id namespace tenantId revision description labels inputs outputs variables tasks "
-        "errors finally afterExecution listeners triggers pluginDefaults taskDefaults "
-        "concurrency retry sla checks workerGroup workerSelector policyRefs quotas draft "
-        "disabled deleted updated"
-    ).split()
-)
+_KEYS = {
+    "id", "namespace", "tenantId", "revision", "description", "labels", "inputs", "outputs",
+    "variables", "tasks", "errors", "finally", "afterExecution", "listeners", "triggers",
+    "pluginDefaults", "taskDefaults", "concurrency", "retry", "sla", "checks", "workerGroup",
+    "workerSelector", "policyRefs", "quotas", "draft", "disabled", "deleted", "updated",
+}  # fmt: skip
 # Where tasks hold tasks.
 _TASK_LISTS = ("tasks", "then", "else", "errors", "finally", "defaults")
 # The names at the start of a text in the form that nearly every author gives them; any other form
