@@ -53,7 +53,7 @@ def test_a_flow_describes_itself_and_names_each_task_once(key: str):
 
 @every_flow
 def test_nothing_is_wrong_with_a_flow_as_far_as_that_shows_without_a_server(key: str):
-    assert FlowSource.faults(FLOWS[key].text) == []
+    assert FlowSource.errors(FLOWS[key].text) == []
 
 
 @every_flow
