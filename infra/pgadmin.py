@@ -142,7 +142,7 @@ def _pgpass(databases: Sequence[Login], passwords: Sequence[str]) -> str:
 
 
 def _pgpass_path(email: str) -> str:
-    """Returns where the file lies for this login: passfile paths are relative to its folder."""
+    """Returns where the file is for this login: passfile paths are relative to its folder."""
     # The name of the folder follows pgAdmin's preprocess_username().
     name = f"pga_user_{email}" if email[0].isdigit() else email
     return f"{_DATA_PATH}/storage/{name.replace('@', '_').replace('/', 'slash')}/{_PGPASS_NAME}"

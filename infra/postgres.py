@@ -14,7 +14,7 @@ _MEMORY_MIB = 2048
 # Parallel queries put their shared state into /dev/shm, of which Docker gives 64 MiB by default.
 _SHM_MIB = 256
 # For bulk loads: fewer checkpoints, less WAL, faster index builds; the log goes to Docker.
-_SERVER_SETTINGS = {
+SERVER_SETTINGS = {
     "shared_buffers": "512MB",
     "maintenance_work_mem": "256MB",
     "max_wal_size": "4GB",
@@ -89,7 +89,7 @@ class Postgres(pulumi.ComponentResource):
                 "postgres",
                 *(
                     part
-                    for key, value in _SERVER_SETTINGS.items()
+                    for key, value in SERVER_SETTINGS.items()
                     for part in ("-c", f"{key}={value}")
                 ),
             ],

@@ -89,8 +89,8 @@ def test_yellow_and_green_trips_differ_in_their_columns_only():
     assert taxis == ["yellow", "green"]
     # Only what lists the columns, and what creates a table of them, knows the two apart.
     for path in SQL.iterdir():
-        told = re.search("|".join(taxis), path.read_text())
-        assert bool(told) == (path.name in ("columns.sql", "schema.sql")), path
+        named = re.search("|".join(taxis), path.read_text())
+        assert bool(named) == (path.name in ("columns.sql", "schema.sql")), path
     for task in DOCUMENTS["zoomcamp/taxi_load"]["tasks"][1:]:
         assert not re.search("|".join(taxis), yaml.safe_dump(task))
 
