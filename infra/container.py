@@ -18,18 +18,33 @@ def stack_labels() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class ServiceArgs:
-    """What every service of the stack needs.
+class Placement:
+    """Where the services of the stack run, and how they are reached there.
 
     Attributes:
-        image: the reference of the image, with tag or digest.
-        network_name: the network on which the service gets its alias.
-        bind_address: the IP address of the Docker host that published ports bind to.
+        network_name: The network on which each service gets its alias.
+        host_name: The host name under which users reach the Docker host.
+        bind_address: The IP address of the Docker host that published ports bind to.
+        protect_volumes: Whether not even `destroy` may delete the data volumes.
     """
 
-    image: str
     network_name: pulumi.Input[str]
+    host_name: str
     bind_address: str
+    protect_volumes: bool
+
+
+@dataclass(frozen=True)
+class ServiceArgs:
+    """What every service needs.
+
+    Attributes:
+        placement: Where it runs.
+        image: The reference of the image, with tag or digest.
+    """
+
+    placement: Placement
+    image: str
 
 
 @dataclass(frozen=True)
@@ -47,13 +62,13 @@ class HealthCheck:
     wait_timeout: int
 
 
-def data_volume(name: str, protect: bool, parent: pulumi.Resource) -> docker.Volume:
-    """Declares a named volume, which only `destroy` removes.
+def data_volume(name: str, placement: Placement, parent: pulumi.Resource) -> docker.Volume:
+    """Declares a named volume, which only `destroy` deletes.
 
     Args:
-        name: the logical name, also the last part of the name on the Docker host.
-        protect: whether not even `destroy` may remove it.
-        parent: the component it belongs to.
+        name: The logical name, also the last part of the name on the Docker host.
+        placement: Says whether not even `destroy` may delete it.
+        parent: The component it belongs to.
     """
     return docker.Volume(
         name,
@@ -64,7 +79,9 @@ def data_volume(name: str, protect: bool, parent: pulumi.Resource) -> docker.Vol
             for label, value in stack_labels().items()
         ],
         # Docker cannot change the labels of a volume: the provider would replace it, data and all.
-        opts=pulumi.ResourceOptions(parent=parent, protect=protect, ignore_changes=["labels"]),
+        opts=pulumi.ResourceOptions(
+            parent=parent, protect=placement.protect_volumes, ignore_changes=["labels"]
+        ),
     )
 
 
@@ -121,10 +138,12 @@ def service_container(
         user=user,
         envs=[pulumi.Output.concat(key, "=", value) for key, value in sorted((envs or {}).items())],
         networks_advanced=[
-            docker.ContainerNetworksAdvancedArgs(name=args.network_name, aliases=[alias])
+            docker.ContainerNetworksAdvancedArgs(name=args.placement.network_name, aliases=[alias])
         ],
         ports=[
-            docker.ContainerPortArgs(internal=internal, external=external, ip=args.bind_address)
+            docker.ContainerPortArgs(
+                internal=internal, external=external, ip=args.placement.bind_address
+            )
             for internal, external in sorted((ports or {}).items())
         ],
         volumes=volumes,

@@ -1,13 +1,14 @@
 """The databases, schemas and least-privilege roles inside the PostgreSQL server."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 import pulumi
-import pulumi_docker as docker
 import pulumi_postgresql as postgresql
 
 from infra.passwords import password
+from infra.postgres import Postgres
 
 WAREHOUSE_SCHEMAS = ("staging", "trips", "quality", "reports")
 _PUBLIC = "public"
@@ -18,28 +19,18 @@ class DatabasesArgs:
     """What the databases need.
 
     Attributes:
-        host: the host name under which the Docker host is reached.
-        port: the published port of the server.
-        superuser: the superuser's name.
-        superuser_password: the superuser's password.
-        server: the container of the server.
-        volume: the volume of the server; what is declared here disappears with it.
-        kestra_database: the name of Kestra's database.
-        warehouse_database: the name of the database that flows load.
-        kestra_role: the role that owns Kestra's database.
-        etl_role: the role that writes to the warehouse.
-        reader_role: the role that reads the warehouse.
-        pgadmin_role: the role that reads both databases.
-        etl_password: the password of `etl_role`, or None for a generated one.
-        reader_password: the password of `reader_role`, or None for a generated one.
+        server: The server; what is declared here disappears with its volume.
+        kestra_database: The name of Kestra's database.
+        warehouse_database: The name of the database that flows load.
+        kestra_role: The role that owns Kestra's database.
+        etl_role: The role that writes to the warehouse.
+        reader_role: The role that reads the warehouse.
+        pgadmin_role: The role that reads both databases.
+        etl_password: The password of `etl_role`, or None for a generated one.
+        reader_password: The password of `reader_role`, or None for a generated one.
     """
 
-    host: str
-    port: int
-    superuser: str
-    superuser_password: pulumi.Input[str]
-    server: docker.Container
-    volume: docker.Volume
+    server: Postgres
     kestra_database: str
     warehouse_database: str
     kestra_role: str
@@ -50,20 +41,44 @@ class DatabasesArgs:
     reader_password: str | None
 
 
+@dataclass(frozen=True)
+class Login:
+    """How a service on the stack's network logs in to a database.
+
+    Attributes:
+        address: Host and port of the server, such as postgres:5432.
+        database: The name of the database.
+        user: The role.
+        password: The role's password, a secret.
+    """
+
+    address: str
+    database: str
+    user: str
+    password: pulumi.Output[str]
+
+    @property
+    def jdbc_url(self) -> str:
+        """The URL of the database for JDBC, without the login."""
+        return f"jdbc:postgresql://{self.address}/{quote(self.database)}"
+
+
 class Databases(pulumi.ComponentResource):
     """Kestra's database and the warehouse, with a role for each kind of user.
 
     Attributes:
-        kestra_password: the password of the role that owns Kestra's database.
-        etl_password: the password of the role that writes to the warehouse.
-        reader_password: the password of the role that reads the warehouse.
-        pgadmin_password: the password of the role that reads both databases.
+        kestra: The login of the role that owns Kestra's database.
+        etl: The login of the role that writes to the warehouse.
+        reader: The login of the role that reads the warehouse.
+        pgadmin: The logins of the role that reads both databases, one for each.
+        outputs: What the stack exports of it, by the names of the stack's outputs.
     """
 
-    kestra_password: pulumi.Output[str]
-    etl_password: pulumi.Output[str]
-    reader_password: pulumi.Output[str]
-    pgadmin_password: pulumi.Output[str]
+    kestra: Login
+    etl: Login
+    reader: Login
+    pgadmin: tuple[Login, ...]
+    outputs: dict[str, pulumi.Input[str | int]]
 
     def __init__(
         self, name: str, args: DatabasesArgs, opts: pulumi.ResourceOptions | None = None
@@ -76,38 +91,45 @@ class Databases(pulumi.ComponentResource):
             opts: the resource options.
         """
         super().__init__("podium:infra:Databases", name, None, opts)
-        # Host and port come from the settings: taken from the container they would be unknown
-        # whenever it is replaced, and every resource here would show as an update.
+        # Host and port are plain values: taken from the container they would be unknown whenever
+        # it is replaced, and every resource here would show as an update.
         provider = postgresql.Provider(
             name,
-            host=args.host,
-            port=args.port,
-            username=args.superuser,
-            password=args.superuser_password,
+            host=args.server.host,
+            port=args.server.port,
+            username=args.server.user,
+            password=args.server.password,
             sslmode="disable",
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.server]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.server.container]),
         )
         self._opts = pulumi.ResourceOptions(
             parent=self,
             provider=provider,
-            depends_on=[args.server],
-            # All of it lives on the volume: where that goes too there is nothing to undo.
-            deleted_with=args.volume,
+            depends_on=[args.server.container],
+            # All of it is on the volume: when that is deleted too, there is nothing to undo.
+            deleted_with=args.server.volume,
         )
 
         self._last_grant: list[pulumi.Resource] = []
 
-        self.kestra_password = password("kestra-role-password", None, parent=self)
-        self.etl_password = password("etl-role-password", args.etl_password, parent=self)
-        self.reader_password = password("reader-role-password", args.reader_password, parent=self)
-        self.pgadmin_password = password("pgadmin-role-password", None, parent=self)
-        kestra = self._role("kestra", args.kestra_role, self.kestra_password)
-        etl = self._role("etl", args.etl_role, self.etl_password)
-        reader = self._role("reader", args.reader_role, self.reader_password)
-        pgadmin = self._role("pgadmin", args.pgadmin_role, self.pgadmin_password)
+        def login(name: str, database: str, user: str, chosen: str | None = None) -> Login:
+            secret = password(f"{name}-role-password", chosen, parent=self)
+            return Login(args.server.address, database, user, secret)
+
+        self.kestra = login("kestra", args.kestra_database, args.kestra_role)
+        self.etl = login("etl", args.warehouse_database, args.etl_role, args.etl_password)
+        self.reader = login(
+            "reader", args.warehouse_database, args.reader_role, args.reader_password
+        )
+        on_warehouse = login("pgadmin", args.warehouse_database, args.pgadmin_role)
+        self.pgadmin = (on_warehouse, replace(on_warehouse, database=args.kestra_database))
+        kestra = self._role("kestra", self.kestra)
+        etl = self._role("etl", self.etl)
+        reader = self._role("reader", self.reader)
+        pgadmin = self._role("pgadmin", on_warehouse)
 
         kestra_database = self._database("kestra", args.kestra_database, kestra.name)
-        warehouse = self._database("warehouse", args.warehouse_database, args.superuser)
+        warehouse = self._database("warehouse", args.warehouse_database, args.server.user)
 
         self._grant("etl-connect", warehouse, etl.name, "database", ["CONNECT", "TEMPORARY"])
         self._grant("reader-connect", warehouse, reader.name, "database", ["CONNECT"])
@@ -121,7 +143,7 @@ class Databases(pulumi.ComponentResource):
                 schema_name,
                 name=schema_name,
                 database=warehouse.name,
-                owner=args.superuser,
+                owner=args.server.user,
                 drop_cascade=True,
                 opts=self._opts,
             )
@@ -137,11 +159,23 @@ class Databases(pulumi.ComponentResource):
                 self._may_read(f"{who}-{schema_name}", warehouse, role, etl, schema.name)
         self._may_read("pgadmin-kestra", kestra_database, pgadmin, kestra, _PUBLIC)
 
+        self.outputs = {
+            "kestraDatabase": self.kestra.database,
+            "warehouseDatabase": self.etl.database,
+            "etlUser": self.etl.user,
+            "etlPassword": self.etl.password,
+            "readerUser": self.reader.user,
+            "readerPassword": self.reader.password,
+        }
         self.register_outputs({})
 
-    def _role(self, name: str, role_name: str, role_password: pulumi.Input[str]) -> postgresql.Role:
+    def _role(self, name: str, login: Login) -> postgresql.Role:
         return postgresql.Role(
-            f"{name}-role", name=role_name, login=True, password=role_password, opts=self._opts
+            f"{name}-role",
+            name=login.user,
+            login=True,
+            password=login.password,
+            opts=self._opts,
         )
 
     def _database(

@@ -1,4 +1,4 @@
-"""A file server for source files that lie in a folder on the Docker host."""
+"""Where flows fetch the taxi files: a URL, or a folder on the Docker host behind a file server."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,44 +12,52 @@ _ROOT = "/usr/share/nginx/html"
 
 
 @dataclass(frozen=True)
-class FileServerArgs(ServiceArgs):
-    """What the file server needs.
+class TaxiSourceArgs(ServiceArgs):
+    """What the source of the taxi files needs.
 
     Attributes:
-        folder: the folder on the Docker host, served read-only.
+        url: The URL of the files, in which {taxi} stands for yellow or green.
+        folder: A folder on the Docker host, served read-only in the place of the URL, or None.
     """
 
-    folder: Path
+    url: str
+    folder: Path | None
 
 
-class FileServer(pulumi.ComponentResource):
-    """Serves a folder to the other services; no port is published.
+class TaxiSource(pulumi.ComponentResource):
+    """The source of the taxi files; a folder gets a file server, of which no port is published.
 
     Attributes:
-        url: where the services of the stack find the files.
+        url: The URL of the files for the services of the stack.
     """
 
     url: str
 
     def __init__(
-        self, name: str, args: FileServerArgs, opts: pulumi.ResourceOptions | None = None
+        self, name: str, args: TaxiSourceArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Declares the file server.
+        """Declares the source.
 
         Args:
-            name: the logical name, also the alias on the network.
-            args: what it needs.
-            opts: the resource options.
+            name: The logical name, also the file server's alias on the network.
+            args: What it needs.
+            opts: The resource options.
         """
+        # The type has the name that the state of stacks knows.
         super().__init__("podium:infra:FileServer", name, None, opts)
-        self.url = f"http://{name}"
+        self.url = f"http://{name}" if args.folder else args.url
+        if args.folder:
+            self._serve(name, args, args.folder)
+        self.register_outputs({"url": self.url})
+
+    def _serve(self, name: str, args: TaxiSourceArgs, folder: Path) -> None:
         service_container(
             name,
             args,
             parent=self,
             volumes=[
                 docker.ContainerVolumeArgs(
-                    host_path=str(args.folder), container_path=_ROOT, read_only=True
+                    host_path=str(folder), container_path=_ROOT, read_only=True
                 )
             ],
             # A folder without an index page answers 403, which is an answer.
@@ -59,4 +67,3 @@ class FileServer(pulumi.ComponentResource):
                 wait_timeout=60,
             ),
         )
-        self.register_outputs({"url": self.url})

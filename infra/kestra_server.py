@@ -10,7 +10,9 @@ import pulumi_docker as docker
 import yaml
 
 from infra.container import HealthCheck, ServiceArgs, data_volume, service_container
-from infra.passwords import password
+from infra.databases import Databases
+from infra.kestra import Connection
+from infra.passwords import generated_secret, password
 
 _API_PORT = 8080
 _MANAGEMENT_PORT = 8081
@@ -32,48 +34,38 @@ class KestraServerArgs(ServiceArgs):
     """What the Kestra server needs.
 
     Attributes:
-        host: the host name under which the user reaches the server.
-        port: the published port of page and API on the Docker host.
-        management_port: the published port of health and metrics on the Docker host.
-        username: the e-mail address that is the login.
-        password: the login's password, or None for a generated one.
-        database_url: the JDBC URL of the server's database.
-        database_username: the role that owns this database.
-        database_password: the password of that role.
-        databases: the component that must be there before the server starts.
-        variables: what flows read as `{{ globals.<name> }}`.
-        secrets: what flows read as `{{ secret('<NAME>') }}`.
-        docker_socket: whether the server gets the Docker socket.
-        protect_volume: whether not even `destroy` may remove the internal storage.
+        port: The published port of page and API on the Docker host.
+        management_port: The published port of health and metrics on the Docker host.
+        username: The e-mail address that is the login.
+        password: The login's password, or None for a generated one.
+        databases: The databases; the server starts when they are complete.
+        variables: What flows read as `{{ globals.<name> }}`.
+        secrets: What flows read as `{{ secret('<NAME>') }}`.
+        docker_socket: Whether the server gets the Docker socket.
     """
 
-    host: str
     port: int
     management_port: int
     username: str
     password: str | None
-    database_url: str
-    database_username: str
-    database_password: pulumi.Input[str]
-    databases: pulumi.Resource
+    databases: Databases
     variables: Mapping[str, str]
     secrets: Mapping[str, pulumi.Input[str]]
     docker_socket: bool
-    protect_volume: bool
 
 
 class KestraServer(pulumi.ComponentResource):
     """A standalone Kestra server on PostgreSQL.
 
     Attributes:
-        url: where page and API answer.
-        password: the login's password.
-        container: the running server.
+        connection: How its API is reached: URL and login.
+        container: The running server.
+        outputs: What the stack exports of it, by the names of the stack's outputs.
     """
 
-    url: str
-    password: pulumi.Output[str]
+    connection: Connection
     container: docker.Container
+    outputs: dict[str, pulumi.Input[str | int]]
 
     def __init__(
         self, name: str, args: KestraServerArgs, opts: pulumi.ResourceOptions | None = None
@@ -86,21 +78,22 @@ class KestraServer(pulumi.ComponentResource):
             opts: the resource options.
         """
         super().__init__("podium:infra:KestraServer", name, None, opts)
-        self.url = f"http://{args.host}:{args.port}"
-        self.password = password(f"{name}-password", args.password, parent=self)
-        encryption_key = password(f"{name}-encryption-key", None, parent=self)
-        volume = data_volume(f"{name}-data", args.protect_volume, parent=self)
+        host = args.placement.host_name
+        url = f"http://{host}:{args.port}"
+        login_password = password(f"{name}-password", args.password, parent=self)
+        self.connection = Connection(url, args.username, login_password)
+        volume = data_volume(f"{name}-data", args.placement, parent=self)
         configuration = pulumi.Output.all(
-            database_password=args.database_password,
-            password=self.password,
-            encryption_key=encryption_key,
-        ).apply(lambda secrets: yaml.safe_dump(_configuration(args, self.url, **secrets)))
+            database_password=args.databases.kestra.password,
+            password=login_password,
+            encryption_key=generated_secret(f"{name}-encryption-key", parent=self),
+        ).apply(lambda secrets: yaml.safe_dump(_configuration(args, url, **secrets)))
         self.container = service_container(
             name,
             args,
             parent=self,
             command=["server", "standalone"],
-            # The volume belongs to root, and so does the Docker socket.
+            # The volume and the Docker socket are owned by root.
             user="root",
             envs={
                 "KESTRA_CONFIGURATION": pulumi.Output.secret(configuration),
@@ -117,7 +110,13 @@ class KestraServer(pulumi.ComponentResource):
             stop_timeout=_STOP_TIMEOUT,
             depends_on=[args.databases],
         )
-        self.register_outputs({"url": self.url, "password": self.password})
+        self.outputs = {
+            "kestraUrl": url,
+            "kestraManagementUrl": f"http://{host}:{args.management_port}",
+            "kestraUser": args.username,
+            "kestraPassword": login_password,
+        }
+        self.register_outputs({"url": url, "password": login_password})
 
 
 def _configuration(
@@ -127,9 +126,9 @@ def _configuration(
     return {
         "datasources": {
             "postgres": {
-                "url": args.database_url,
+                "url": args.databases.kestra.jdbc_url,
                 "driver-class-name": "org.postgresql.Driver",
-                "username": args.database_username,
+                "username": args.databases.kestra.user,
                 "password": database_password,
             }
         },

@@ -1,25 +1,31 @@
-"""Passwords: the user's own where one is set, a generated one otherwise."""
+"""Passwords and keys: the user's own where one is set, generated ones otherwise."""
 
 import pulumi
 import pulumi_random as random
 
 
-def password(
-    name: str, chosen: str | None, parent: pulumi.Resource | None = None
-) -> pulumi.Output[str]:
+def password(name: str, chosen: str | None, parent: pulumi.Resource) -> pulumi.Output[str]:
     """Returns a password as a secret.
 
     Args:
-        name: the logical name under which a generated password is kept.
-        chosen: the password that the user set, or None.
-        parent: the component it belongs to.
+        name: The logical name of a generated password.
+        chosen: The password that the user set, or None for a generated one.
+        parent: The component it belongs to.
     """
-    if chosen is not None:
-        return pulumi.Output.secret(chosen)
+    return generated_secret(name, parent) if chosen is None else pulumi.Output.secret(chosen)
+
+
+def generated_secret(name: str, parent: pulumi.Resource) -> pulumi.Output[str]:
+    """Generates a secret of 32 letters and digits, which the state keeps.
+
+    Args:
+        name: The logical name.
+        parent: The component it belongs to.
+    """
     generated = random.RandomPassword(
         name,
         length=32,
-        # Letters and digits need no quoting anywhere; Kestra asks for one of each kind.
+        # Letters and digits need no quoting anywhere; Kestra requires one of each kind.
         special=False,
         min_lower=1,
         min_upper=1,

@@ -12,6 +12,7 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.container import HealthCheck, ServiceArgs, data_volume, service_container
+from infra.databases import Login
 from infra.passwords import password
 
 _PORT = 80
@@ -26,38 +27,26 @@ class PgAdminArgs(ServiceArgs):
     """What pgAdmin needs.
 
     Attributes:
-        host: the host name under which the user reaches pgAdmin.
-        port: the published port on the Docker host.
-        email: the e-mail address that is the login.
-        password: the login's password, or None for a generated one.
-        database_host: PostgreSQL's alias on the network.
-        databases: the names of the databases to register.
-        role: the role with which pgAdmin connects.
-        role_password: the password of that role.
-        protect_volume: whether not even `destroy` may remove its data.
+        port: The published port on the Docker host.
+        email: The e-mail address that is the login.
+        password: The login's password, or None for a generated one.
+        databases: How pgAdmin logs in to each database that it registers.
     """
 
-    host: str
     port: int
     email: str
     password: str | None
-    database_host: str
-    databases: Sequence[str]
-    role: str
-    role_password: pulumi.Input[str]
-    protect_volume: bool
+    databases: Sequence[Login]
 
 
 class PgAdmin(pulumi.ComponentResource):
     """pgAdmin in server mode, connecting to the databases without asking for a password.
 
     Attributes:
-        url: where pgAdmin answers.
-        password: the login's password.
+        outputs: What the stack exports of it, by the names of the stack's outputs.
     """
 
-    url: str
-    password: pulumi.Output[str]
+    outputs: dict[str, pulumi.Input[str | int]]
 
     def __init__(
         self, name: str, args: PgAdminArgs, opts: pulumi.ResourceOptions | None = None
@@ -70,11 +59,11 @@ class PgAdmin(pulumi.ComponentResource):
             opts: the resource options.
         """
         super().__init__("podium:infra:PgAdmin", name, None, opts)
-        self.url = f"http://{args.host}:{args.port}"
-        self.password = password(f"{name}-password", args.password, parent=self)
-        volume = data_volume(f"{name}-data", args.protect_volume, parent=self)
-        pgpass = pulumi.Output.secret(args.role_password).apply(
-            lambda role_password: _pgpass(args, role_password)
+        url = f"http://{args.placement.host_name}:{args.port}"
+        login_password = password(f"{name}-password", args.password, parent=self)
+        volume = data_volume(f"{name}-data", args.placement, parent=self)
+        pgpass = pulumi.Output.all(*(login.password for login in args.databases)).apply(
+            lambda passwords: _pgpass(args.databases, passwords)
         )
         service_container(
             name,
@@ -90,15 +79,15 @@ class PgAdmin(pulumi.ComponentResource):
             ],
             envs={
                 "PGADMIN_DEFAULT_EMAIL": args.email,
-                "PGADMIN_DEFAULT_PASSWORD": self.password,
+                "PGADMIN_DEFAULT_PASSWORD": login_password,
                 "PGADMIN_SERVER_JSON_FILE": _SERVERS_FILE,
                 "PGADMIN_DISABLE_POSTFIX": "true",
                 # Otherwise every page asks gravatar.com for a picture of the login's address.
                 "PGADMIN_CONFIG_SHOW_GRAVATAR_IMAGE": "False",
             },
             uploads=[
-                docker.ContainerUploadArgs(file=_SERVERS_FILE, content=_servers(args)),
-                docker.ContainerUploadArgs(file=_PGPASS_FILE, content=pgpass),
+                docker.ContainerUploadArgs(file=_SERVERS_FILE, content=_servers(args.databases)),
+                docker.ContainerUploadArgs(file=_PGPASS_FILE, content=pulumi.Output.secret(pgpass)),
             ],
             ports={_PORT: args.port},
             volumes=[
@@ -117,34 +106,43 @@ class PgAdmin(pulumi.ComponentResource):
                 wait_timeout=300,
             ),
         )
-        self.register_outputs({"url": self.url, "password": self.password})
+        self.outputs = {
+            "pgadminUrl": url,
+            "pgadminUser": args.email,
+            "pgadminPassword": login_password,
+        }
+        self.register_outputs({"url": url, "password": login_password})
 
 
-def _servers(args: PgAdminArgs) -> str:
+def _servers(databases: Sequence[Login]) -> str:
     """Returns the servers to register (pgAdmin's documentation, "Import/Export Servers")."""
-    servers = {
-        str(number): {
-            "Name": database,
+    servers = {}
+    for number, login in enumerate(databases, start=1):
+        host, _, port = login.address.partition(":")
+        servers[str(number)] = {
+            "Name": login.database,
             "Group": "Podium",
-            "Host": args.database_host,
-            "Port": 5432,
-            "MaintenanceDB": database,
-            "Username": args.role,
+            "Host": host,
+            "Port": int(port),
+            "MaintenanceDB": login.database,
+            "Username": login.user,
             "ConnectionParameters": {"sslmode": "prefer", "passfile": f"/{_PGPASS_NAME}"},
         }
-        for number, database in enumerate(args.databases, start=1)
-    }
     return json.dumps({"Servers": servers}, indent=2)
 
 
-def _pgpass(args: PgAdminArgs, role_password: str) -> str:
+def _pgpass(databases: Sequence[Login], passwords: Sequence[str]) -> str:
     """Returns libpq's password file, in which backslash and colon are escaped."""
-    escaped = role_password.replace("\\", "\\\\").replace(":", "\\:")
-    return f"{args.database_host}:5432:*:{args.role}:{escaped}\n"
+    lines = {
+        f"{login.address}:*:{login.user}:{escaped}\n"
+        for login, password in zip(databases, passwords, strict=True)
+        for escaped in [password.replace("\\", "\\\\").replace(":", "\\:")]
+    }
+    return "".join(sorted(lines))
 
 
 def _pgpass_path(email: str) -> str:
-    """Returns where the file lies for this login: passfile paths are relative to its folder."""
+    """Returns where the file is for this login: passfile paths are relative to its folder."""
     # The name of the folder follows pgAdmin's preprocess_username().
     name = f"pga_user_{email}" if email[0].isdigit() else email
     return f"{_DATA_PATH}/storage/{name.replace('@', '_').replace('/', 'slash')}/{_PGPASS_NAME}"

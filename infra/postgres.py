@@ -8,7 +8,7 @@ import pulumi_docker as docker
 from infra.container import HealthCheck, ServiceArgs, data_volume, service_container
 from infra.passwords import password
 
-SUPERUSER = "postgres"
+_SUPERUSER = "postgres"
 _PORT = 5432
 _MEMORY_MIB = 2048
 # Parallel queries put their shared state into /dev/shm, of which Docker gives 64 MiB by default.
@@ -30,30 +30,38 @@ class PostgresArgs(ServiceArgs):
     """What the PostgreSQL server needs.
 
     Attributes:
-        major_version: the server's major version, which decides on the data path.
-        port: the published port on the Docker host.
-        password: the superuser's password, or None for a generated one.
-        protect_volume: whether not even `destroy` may remove the data.
+        major_version: The server's major version, which decides on the data path.
+        port: The published port on the Docker host.
+        password: The superuser's password, or None for a generated one.
     """
 
     major_version: int
     port: int
     password: str | None
-    protect_volume: bool
 
 
 class Postgres(pulumi.ComponentResource):
-    """A PostgreSQL server whose data lives on a volume of its own.
+    """A PostgreSQL server whose data is on a volume of its own.
 
     Attributes:
-        password: the superuser's password.
-        container: the running server.
-        volume: the volume with everything that PostgreSQL holds.
+        host: The host name under which the Docker host is reached.
+        port: The published port.
+        address: Host and port on the stack's network, such as postgres:5432.
+        user: The superuser's name.
+        password: The superuser's password.
+        container: The running server.
+        volume: The volume with everything that PostgreSQL holds.
+        outputs: What the stack exports of it, by the names of the stack's outputs.
     """
 
+    host: str
+    port: int
+    address: str
+    user: str
     password: pulumi.Output[str]
     container: docker.Container
     volume: docker.Volume
+    outputs: dict[str, pulumi.Input[str | int]]
 
     def __init__(
         self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None
@@ -66,13 +74,17 @@ class Postgres(pulumi.ComponentResource):
             opts: the resource options.
         """
         super().__init__("podium:infra:Postgres", name, None, opts)
+        self.host = args.placement.host_name
+        self.port = args.port
+        self.address = f"{name}:{_PORT}"
+        self.user = _SUPERUSER
         self.password = password(f"{name}-password", args.password, parent=self)
-        self.volume = data_volume(f"{name}-data", args.protect_volume, parent=self)
+        self.volume = data_volume(f"{name}-data", args.placement, parent=self)
         self.container = service_container(
             name,
             args,
             parent=self,
-            envs={"POSTGRES_USER": SUPERUSER, "POSTGRES_PASSWORD": self.password},
+            envs={"POSTGRES_USER": self.user, "POSTGRES_PASSWORD": self.password},
             command=[
                 "postgres",
                 *(
@@ -91,12 +103,18 @@ class Postgres(pulumi.ComponentResource):
             shm_size=_SHM_MIB,
             # While it initialises its data the server listens on its socket only, not on TCP.
             health=HealthCheck(
-                tests=["CMD", "pg_isready", "-h", "127.0.0.1", "-U", SUPERUSER],
+                tests=["CMD", "pg_isready", "-h", "127.0.0.1", "-U", self.user],
                 start_period=30,
                 wait_timeout=120,
             ),
             stop_timeout=60,
         )
+        self.outputs = {
+            "postgresHost": self.host,
+            "postgresPort": self.port,
+            "postgresUser": self.user,
+            "postgresPassword": self.password,
+        }
         self.register_outputs({"password": self.password})
 
 

@@ -1,26 +1,45 @@
-"""Kestra: its server, and its flows, files, key-values and dashboards as resources of a stack.
+"""Kestra's flows, namespace files, key-values and dashboards as Pulumi resources.
 
-from infra.kestra import Connection, Dashboard, Flow, FlowDirectory, KeyValue, NamespaceFile
+flows = FlowDirectory(
+    "flows",
+    connection=Connection(url="http://localhost:8080", username=user, password=password),
+    path=Path("flows"),
+)
+pulumi.export("flows", flows.revisions)
 """
 
+from .errors import (
+    Conflict,
+    InvalidContent,
+    KestraError,
+    PartlyWritten,
+    RequestFailed,
+    Unavailable,
+)
 from .resources import (
     Connection,
     Dashboard,
+    DashboardDirectory,
     Flow,
     FlowDirectory,
-    KestraResourceError,
     KeyValue,
     NamespaceFile,
 )
 from .switches import Switches
 
 __all__ = [
+    "Conflict",
     "Connection",
     "Dashboard",
+    "DashboardDirectory",
     "Flow",
     "FlowDirectory",
-    "KestraResourceError",
+    "InvalidContent",
+    "KestraError",
     "KeyValue",
     "NamespaceFile",
+    "PartlyWritten",
+    "RequestFailed",
     "Switches",
+    "Unavailable",
 ]

@@ -10,10 +10,10 @@ from urllib.parse import quote
 import httpx
 import tenacity
 
-from .errors import KestraError, Unavailable
+from .errors import KestraError, RequestFailed, Unavailable
 from .source import is_same_text
 
-__all__ = ["KestraClient", "KestraError", "Unavailable"]
+__all__ = ["KestraClient", "KestraError"]
 
 # https://kestra.io/docs/migration-guide/0.23.0/tenant-migration-oss
 _FIRST_VERSION_WITH_TENANT = (0, 23)
@@ -93,7 +93,7 @@ class KestraClient:
         """Returns the first two numbers of the version."""
         numbers = re.match(r"(\d+)\.(\d+)", self.version)
         if not numbers:
-            raise KestraError(f'{self._url} says "{self.version}" of its version: is it Kestra?')
+            raise RequestFailed(f'{self._url} says "{self.version}" of its version: is it Kestra?')
         return int(numbers[1]), int(numbers[2])
 
     @property
@@ -106,7 +106,7 @@ class KestraClient:
         """Waits for the server and logs in.
 
         Raises:
-            KestraError: it does not answer in time, is no Kestra, or does not know the login.
+            RequestFailed: it does not answer in time, is no Kestra, or does not know the login.
         """
         # Since 1.0 the version can be read without a login.
         self._request("GET", f"{self._root}/flows/search", params={"size": 1})
@@ -136,7 +136,7 @@ class KestraClient:
             source: the text.
 
         Raises:
-            KestraError: the server refused it, with its reason.
+            RequestFailed: the server refused it, with its reason.
         """
 
         def find() -> dict[str, Any] | None:
@@ -239,7 +239,7 @@ class KestraClient:
             source: the text.
 
         Raises:
-            KestraError: the server refused it, with its reason.
+            RequestFailed: the server refused it, with its reason.
         """
 
         def find() -> dict[str, Any] | None:
@@ -313,7 +313,7 @@ class KestraClient:
             attempts += 1
             try:
                 return _json(self._send_source("POST", f"{self._root}/{kind}", source), dict)
-            except KestraError as error:
+            except RequestFailed as error:
                 is_uncertain = is_uncertain or error.is_uncertain
                 if is_uncertain and (found := find()):
                     return found
@@ -351,7 +351,7 @@ class KestraClient:
 
         Raises:
             Unavailable: no answer in time.
-            KestraError: one that says the request failed.
+            RequestFailed: one that says the request failed.
         """
         repeatable = repeatable or method != "POST"
         retrying = tenacity.Retrying(
@@ -372,7 +372,7 @@ class KestraClient:
         status = response.status_code
         if (response.is_success or status in accept) and not _is_page(response):
             return response
-        kind = Unavailable if status in _REFUSED | _UNCERTAIN else KestraError
+        kind = Unavailable if status in _REFUSED | _UNCERTAIN else RequestFailed
         raise kind(
             f"{method} {path}: status {status}: {_message(response)}",
             status,
@@ -422,7 +422,7 @@ def _json(response: httpx.Response, kind: type[_Kind]) -> _Kind:
     if isinstance(body, kind):
         return body
     request = response.request
-    raise KestraError(
+    raise RequestFailed(
         f"{request.method} {request.url}: status {response.status_code}: the answer is no JSON "
         f"{'object' if kind is dict else 'array'}: is it Kestra?",
         response.status_code,

@@ -1,22 +1,17 @@
-"""Finds the flows and namespace files in a folder."""
+"""Finds flows, namespace files and dashboards in folders."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pulumi
-
 from .content import encode
+from .errors import InvalidContent
 from .source import FlowSource
 
-_FLOW_SUFFIXES = (".yaml", ".yml")
+_YAML_SUFFIXES = (".yaml", ".yml")
 _FILES = "files"
 # What editors leave beside the files they edit.
 _BACKUP_SUFFIXES = ("~", ".bak", ".orig", ".swp", ".tmp")
-
-
-class FolderError(pulumi.RunError):
-    """Files of flows are wrong; the message lists every fault with its file."""
 
 
 @dataclass(frozen=True)
@@ -37,32 +32,49 @@ class Namespace:
 def read_folder(folder: Path) -> dict[str, Namespace]:
     """Returns what `<folder>/<namespace>/` holds: flows in *.yaml, files below files/.
 
-    Hidden files, editor backups and what is no YAML are left alone.
+    Hidden files, editor backups and files that are not YAML are ignored.
 
     Raises:
-        FolderError: the folder or files in it are wrong; every fault is in the message.
+        InvalidContent: the folder or files in it are invalid; the message lists every error.
     """
-    faults = [] if folder.is_dir() else [f"  {folder} is no folder"]
+    errors = []
     namespaces: dict[str, Namespace] = {}
     for path in _files(folder):
         parts = path.relative_to(folder).parts
         if len(parts) > 2 and parts[1] == _FILES:
             files = namespaces.setdefault(parts[0], Namespace()).files
             files["/".join(parts[2:])] = encode(path.read_bytes())
-        elif path.suffix in _FLOW_SUFFIXES:
+        elif path.suffix in _YAML_SUFFIXES:
             try:
                 _add_flow(namespaces, folder, path)
             except ValueError as error:
-                faults.append(f"  {path} {error}")
-    raise_faults(faults)
+                errors.append(f"  {path} {error}")
+    raise_errors(errors)
     return namespaces
 
 
-def raise_faults(faults: list[str]) -> None:
-    """Raises a FolderError where files have faults; each names its file."""
-    if faults:
-        head = f"{len(faults)} file{'s are' if len(faults) > 1 else ' is'} wrong"
-        raise FolderError("\n".join([f"{head}; nothing was changed.", *faults]))
+def dashboard_files(folder: Path) -> dict[str, Path]:
+    """Returns the files of dashboards, `<folder>/*.yaml`, by their names without suffix.
+
+    Raises:
+        InvalidContent: the folder does not exist, or two files have one name.
+    """
+    paths: dict[str, Path] = {}
+    errors = []
+    for path in _files(folder):
+        if path.parent == folder and path.suffix in _YAML_SUFFIXES:
+            if path.stem in paths:
+                errors.append(f"  {path} has the name of {paths[path.stem]}")
+            paths[path.stem] = path
+    raise_errors(errors)
+    return paths
+
+
+def raise_errors(errors: list[str]) -> None:
+    """Raises InvalidContent if files have errors, each of which names its file."""
+    if errors:
+        head = f"{len(errors)} file{'s are' if len(errors) > 1 else ' is'} invalid"
+        raise InvalidContent("\n".join([f"{head}; nothing was changed.", *errors]))
 
 
 def _add_flow(namespaces: dict[str, Namespace], folder: Path, path: Path) -> None:
@@ -81,10 +93,12 @@ def _add_flow(namespaces: dict[str, Namespace], folder: Path, path: Path) -> Non
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        raise InvalidContent(f"{folder} is not a folder")
     for path in sorted(folder.rglob("*")):
         names = path.relative_to(folder).parts
-        is_left_alone = any(
+        is_ignored = any(
             name.startswith((".", "#")) or name.endswith(_BACKUP_SUFFIXES) for name in names
         )
-        if path.is_file() and not is_left_alone:
+        if path.is_file() and not is_ignored:
             yield path

@@ -5,8 +5,10 @@ module. They hold nothing and import their code when called, so that an old stac
 after the code has changed.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pulumi.dynamic import (
     CheckResult,
@@ -17,63 +19,62 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+if TYPE_CHECKING:
+    from .lifecycle.base import Lifecycle
+
 
 class _Provider(ResourceProvider):
     serialize_as_secret_always = False
-    lifecycle: ClassVar[str]
+    module: ClassVar[str]
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        result: CheckResult = self._code().check(olds, news)
-        return result
+        return self._lifecycle().check(olds, news)
 
     def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        result: DiffResult = self._code().diff(id_, olds, news)
-        return result
+        return self._lifecycle().diff(id_, olds, news)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        result: CreateResult = self._code().create(props)
-        return result
+        return self._lifecycle().create(props)
 
     def update(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        result: UpdateResult = self._code().update(id_, olds, news)
-        return result
+        return self._lifecycle().update(id_, olds, news)
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
-        self._code().delete(id_, props)
+        self._lifecycle().delete(id_, props)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        result: ReadResult = self._code().read(id_, props)
-        return result
+        return self._lifecycle().read(id_, props)
 
-    def _code(self) -> Any:
-        return import_module(f"{__package__}.lifecycle.{self.lifecycle}")
+    def _lifecycle(self) -> Lifecycle:
+        lifecycle: Lifecycle = import_module(f"{__package__}.lifecycle.{self.module}").lifecycle
+        return lifecycle
 
 
 class FlowProvider(_Provider):
     """The provider of single flows."""
 
-    lifecycle = "flow"
+    module = "flow"
 
 
 class NamespaceProvider(_Provider):
     """The provider of what a `FlowDirectory` keeps in one namespace."""
 
-    lifecycle = "namespace"
+    module = "namespace"
 
 
 class NamespaceFileProvider(_Provider):
     """The provider of namespace files."""
 
-    lifecycle = "namespace_file"
+    module = "namespace_file"
 
 
 class KeyValueProvider(_Provider):
     """The provider of key-values."""
 
-    lifecycle = "key_value"
+    module = "key_value"
 
 
 class DashboardProvider(_Provider):
     """The provider of dashboards."""
 
-    lifecycle = "dashboard"
+    module = "dashboard"

@@ -11,7 +11,8 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from .content import encode
-from .folder import FolderError, Namespace, raise_faults, read_folder
+from .errors import InvalidContent, PartlyWritten
+from .folder import Namespace, dashboard_files, raise_errors, read_folder
 from .provider import (
     DashboardProvider,
     FlowProvider,
@@ -22,18 +23,14 @@ from .provider import (
 from .switches import AS_WRITTEN, Switches
 
 
-class KestraResourceError(pulumi.RunError):
-    """Something that was asked of the server failed; the message names each part of it."""
-
-
 @dataclass(frozen=True)
 class Connection:
-    """How the resources reach the server.
+    """The address and login of a Kestra server.
 
     Attributes:
-        url: where the server answers, such as http://localhost:8080.
-        username: the login.
-        password: its password, kept secret.
+        url: its address, such as http://localhost:8080.
+        username: the user, an e-mail address.
+        password: the user's password, kept secret.
     """
 
     url: pulumi.Input[str]
@@ -46,7 +43,10 @@ class Connection:
             "url": self.url,
             "username": self.username,
             "password": pulumi.Output.secret(self.password),
-            # Only a preview asks the server for its opinion; an update asks by writing.
+            # Only a preview lets the server validate; an update does so by writing. An input is the
+            # only way to say which of them runs: of the requests to a dynamic provider, Check and
+            # Diff do not carry it, and its process sees neither options nor environment of a run.
+            # Check removes it again, so that it is neither compared nor kept.
             "isPreview": pulumi.runtime.is_dry_run(),
         }
 
@@ -77,11 +77,11 @@ class Flow(Resource, module="kestra", name="Flow"):
 
         Args:
             name: the logical name.
-            connection: how the server is reached.
+            connection: the server.
             source: the YAML text.
-            switches: what is switched without touching the author's text.
-            adopt: whether a flow of that name that is on the server already is taken over.
-            overwrite: whether an edit made elsewhere is replaced unseen.
+            switches: what to switch; the rest of the text stays as written.
+            adopt: whether to adopt a flow with that name that exists on the server.
+            overwrite: whether to replace an edit made elsewhere without a refresh.
             opts: the resource options.
         """
 
@@ -89,7 +89,7 @@ class Flow(Resource, module="kestra", name="Flow"):
             try:
                 return switches.apply_to(text)
             except ValueError as error:
-                raise KestraResourceError(f"{name} {error}") from error
+                raise InvalidContent(f"{name} {error}") from error
 
         props = {
             **connection.properties(),
@@ -120,12 +120,12 @@ class NamespaceFile(Resource, module="kestra", name="NamespaceFile"):
 
         Args:
             name: the logical name.
-            connection: how the server is reached.
+            connection: the server.
             namespace: the namespace.
             path: the path within it, such as sql/merge.sql.
             content: the text.
             asset: the content of a file, whether text or not.
-            adopt: whether a file that is there already is taken over.
+            adopt: whether to adopt a file that exists on the server.
             opts: the resource options.
         """
         props = {
@@ -158,13 +158,13 @@ class KeyValue(Resource, module="kestra", name="KeyValue"):
 
         Args:
             name: the logical name.
-            connection: how the server is reached.
+            connection: the server.
             namespace: the namespace.
             key: the key.
             value: the value as text; a secret one stays secret in the state.
             type: STRING, NUMBER, BOOLEAN, DATETIME, DATE, DURATION or JSON.
-            ttl: how long it stays, an ISO 8601 duration such as PT1H; None for ever.
-            adopt: whether a key that is there already is taken over.
+            ttl: its time to live, an ISO 8601 duration such as PT1H; None for ever.
+            adopt: whether to adopt a key that exists on the server.
             opts: the resource options.
         """
         props = {
@@ -180,10 +180,10 @@ class KeyValue(Resource, module="kestra", name="KeyValue"):
 
 
 class Dashboard(Resource, module="kestra", name="Dashboard"):
-    """A dashboard on a Kestra server, for those that have them: open source ones from 1.0 on.
+    """A dashboard on a Kestra server, open source from 1.0 on.
 
     Its id is the one that the YAML names; another id is another dashboard. A server without
-    dashboards is no error: a warning says so, and an `up` with one that has them registers it.
+    dashboards is a warning, not an error: the next `up` with one that has them registers it.
 
     Attributes:
         registered: whether the server has the dashboard.
@@ -205,17 +205,17 @@ class Dashboard(Resource, module="kestra", name="Dashboard"):
 
         Args:
             name: the logical name.
-            connection: how the server is reached.
+            connection: the server.
             path: the file with the YAML text.
-            adopt: whether a dashboard with that id that is on the server already is taken over.
-            overwrite: whether an edit made elsewhere is replaced unseen.
+            adopt: whether to adopt a dashboard with that id that exists on the server.
+            overwrite: whether to replace an edit made elsewhere without a refresh.
             opts: the resource options.
         """
         try:
             # Line ends stay as they are.
             source = path.read_bytes().decode()
         except (OSError, ValueError) as error:
-            raise KestraResourceError(f"{path}: {error}") from error
+            raise InvalidContent(f"{path}: {error}") from error
         props = {
             **connection.properties(),
             "source": source,
@@ -229,7 +229,7 @@ class Dashboard(Resource, module="kestra", name="Dashboard"):
 
 
 class _Namespace(Resource, module="kestra", name="Namespace"):
-    """What a `FlowDirectory` keeps in one namespace: one resource, however many flows."""
+    """What a `FlowDirectory` has in one namespace: one resource, however many flows."""
 
     written: pulumi.Output[dict[str, dict[str, Any]]]
     failures: pulumi.Output[dict[str, str]]
@@ -243,7 +243,7 @@ class FlowDirectory(pulumi.ComponentResource):
     """The flows and namespace files in a folder.
 
     Each namespace is one resource, so that a thousand flows cost little more than one; a preview
-    shows them flow by flow all the same.
+    still shows them flow by flow.
 
     Attributes:
         revisions: the revisions of the flows, by namespace and id such as zoomcamp/taxi_load.
@@ -268,36 +268,31 @@ class FlowDirectory(pulumi.ComponentResource):
 
         Args:
             name: the logical name.
-            connection: how the server is reached.
+            connection: the server.
             path: the folder, with flows in <namespace>/*.yaml and files in <namespace>/files/.
             namespace: the only namespace to take; all of them where None.
-            switches: what is switched in every flow without touching the author's text.
+            switches: what to switch in every flow; the rest of the text stays as written.
             overrides: other switches for some flows, by namespace and id.
-            adopt: whether flows that are on the server already are taken over.
-            overwrite: whether edits made elsewhere are replaced unseen.
+            adopt: whether to adopt flows and replace files that exist on the server.
+            overwrite: whether to replace edits made elsewhere without a refresh.
             opts: the resource options.
 
         Raises:
-            FolderError: files are wrong; every fault is in the message.
+            InvalidContent: files are invalid; the message lists every error.
         """
         super().__init__("kestra:index:FlowDirectory", name, None, opts)
         contents = {
             key: content for key, content in read_folder(path).items() if namespace in (None, key)
         }
         if namespace and not contents:
-            raise FolderError(f"{path} holds no namespace {namespace}")
+            raise InvalidContent(f"{path} has no namespace {namespace}")
         keys = {flow.key for content in contents.values() for flow in content.flows.values()}
         if strangers := sorted(overrides.keys() - keys):
-            raise FolderError(
-                f"overrides names flows that are not in {path}: {', '.join(strangers)}"
+            raise InvalidContent(
+                f"overrides has flows that are not in {path}: {', '.join(strangers)}"
             )
         flows = _switched(contents, switches, overrides)
-        # Children inherit neither of these from a component.
-        child_opts = pulumi.ResourceOptions(
-            parent=self,
-            depends_on=opts.depends_on if opts else None,
-            deleted_with=opts.deleted_with if opts else None,
-        )
+        child_opts = _child_options(self, opts)
         revisions = [
             _revisions(
                 _Namespace(
@@ -306,7 +301,7 @@ class FlowDirectory(pulumi.ComponentResource):
                         **connection.properties(),
                         "namespace": key,
                         "flows": flows[key],
-                        # For messages; only of files that are not called as their flow.
+                        # For messages; only files that are not named after their flow.
                         "folder": str(path / key),
                         "paths": {
                             flow_id: str(file)
@@ -327,33 +322,87 @@ class FlowDirectory(pulumi.ComponentResource):
         self.register_outputs({"revisions": self.revisions})
 
 
+class DashboardDirectory(pulumi.ComponentResource):
+    """The dashboards in a folder, each a resource named after its file.
+
+    Attributes:
+        registered: whether the server has each dashboard, by the name of its file without suffix.
+    """
+
+    registered: pulumi.Output[dict[str, bool]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: Connection,
+        path: Path,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declares the dashboards.
+
+        Args:
+            name: the logical name.
+            connection: the server.
+            path: the folder, with dashboards in *.yaml.
+            opts: the resource options.
+
+        Raises:
+            InvalidContent: the folder or files in it are invalid.
+        """
+        super().__init__("kestra:index:DashboardDirectory", name, None, opts)
+        child_opts = pulumi.ResourceOptions.merge(
+            _child_options(self, opts),
+            # A stack may have them from a time when they had no directory.
+            pulumi.ResourceOptions(aliases=[pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE)]),
+        )
+        self.registered = pulumi.Output.all(
+            **{
+                stem: Dashboard(stem, connection=connection, path=file, opts=child_opts).registered
+                for stem, file in dashboard_files(path).items()
+            }
+        )
+        self.register_outputs({"registered": self.registered})
+
+
+def _child_options(
+    parent: pulumi.Resource, opts: pulumi.ResourceOptions | None
+) -> pulumi.ResourceOptions:
+    """Returns the options of a component's child, with those that children do not inherit."""
+    return pulumi.ResourceOptions(
+        parent=parent,
+        depends_on=opts.depends_on if opts else None,
+        deleted_with=opts.deleted_with if opts else None,
+    )
+
+
 def _switched(
     contents: Mapping[str, Namespace], switches: Switches, overrides: Mapping[str, Switches]
 ) -> dict[str, dict[str, str]]:
     """Returns the switched texts of the flows by namespace and id."""
     texts: dict[str, dict[str, str]] = {key: {} for key in contents}
-    faults = []
+    errors = []
     for key, content in contents.items():
         for id_, flow in content.flows.items():
             try:
                 texts[key][id_] = overrides.get(flow.key, switches).apply_to(flow.text)
             except ValueError as error:
-                faults.append(f"  {content.paths[id_]} {error}")
-    raise_faults(faults)
+                errors.append(f"  {content.paths[id_]} {error}")
+    raise_errors(errors)
     return texts
 
 
 def _revisions(resource: _Namespace, namespace: str) -> pulumi.Output[dict[str, int]]:
-    """Returns the revisions of a namespace, or fails with all that was refused.
+    """Returns the revisions of a namespace, or fails with everything that was refused.
 
-    What was written is in the state by then, so that nothing is lost.
+    What was written is in the state by then.
     """
 
     def check(written: dict[str, dict[str, Any]], failures: dict[str, str]) -> dict[str, int]:
         if failures:
-            faults = "\n".join(f"  {fault}" for fault in sorted(failures.values()))
-            raise KestraResourceError(
-                f"{len(failures)} of namespace {namespace} failed; the rest is written.\n{faults}"
+            lines = "\n".join(f"  {failure}" for failure in sorted(failures.values()))
+            raise PartlyWritten(
+                f"{len(failures)} of namespace {namespace} failed; the rest is written.\n{lines}"
             )
         return {f"{namespace}/{key}": int(flow["revision"]) for key, flow in written.items()}
 
@@ -375,11 +424,11 @@ def _content(
     asset: pulumi.FileAsset | pulumi.StringAsset | None,
 ) -> pulumi.Input[str]:
     if (content is None) == (asset is None):
-        raise KestraResourceError(f"{name}: give either content or asset, and not both")
+        raise InvalidContent(f"{name}: give either content or asset, and not both")
     if isinstance(asset, pulumi.FileAsset):
         try:
             return encode(Path(asset.path).read_bytes())
         except OSError as error:
-            raise KestraResourceError(f"{name}: {error}") from error
+            raise InvalidContent(f"{name}: {error}") from error
     text = asset.text if asset else content
     return pulumi.Output.from_input(text).apply(lambda value: encode(str(value).encode()))

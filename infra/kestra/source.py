@@ -1,4 +1,4 @@
-"""The YAML of flows and dashboards: what it is called, and what is wrong with it, without a server.
+"""The YAML of flows and dashboards: their names, and their validation without a server.
 
 The rules are those of Kestra's own validation, from 0.20 to 2.0; what only some versions refuse
 is left to the server.
@@ -22,54 +22,17 @@ _FLOW_PARTS = "id, namespace and tasks"
 _ID_LENGTH = 100
 _NAMESPACE_LENGTH = 150
 # https://kestra.io/docs/migration-guide/1.0.0/reserved-flow-ids
-_RESERVED_IDS = frozenset(
-    {
-        "pause",
-        "resume",
-        "force-run",
-        "change-status",
-        "kill",
-        "executions",
-        "search",
-        "source",
-        "disable",
-        "enable",
-    }
-)
+_RESERVED_IDS = {
+    "pause", "resume", "force-run", "change-status", "kill", "executions", "search", "source",
+    "disable", "enable",
+}  # fmt: skip
 # The properties of a flow in any version.
-_KEYS = frozenset(
-    {
-        "id",
-        "namespace",
-        "tenantId",
-        "revision",
-        "description",
-        "labels",
-        "inputs",
-        "outputs",
-        "variables",
-        "tasks",
-        "errors",
-        "finally",
-        "afterExecution",
-        "listeners",
-        "triggers",
-        "pluginDefaults",
-        "taskDefaults",
-        "concurrency",
-        "retry",
-        "sla",
-        "checks",
-        "workerGroup",
-        "workerSelector",
-        "policyRefs",
-        "quotas",
-        "draft",
-        "disabled",
-        "deleted",
-        "updated",
-    }
-)
+_KEYS = {
+    "id", "namespace", "tenantId", "revision", "description", "labels", "inputs", "outputs",
+    "variables", "tasks", "errors", "finally", "afterExecution", "listeners", "triggers",
+    "pluginDefaults", "taskDefaults", "concurrency", "retry", "sla", "checks", "workerGroup",
+    "workerSelector", "policyRefs", "quotas", "draft", "disabled", "deleted", "updated",
+}  # fmt: skip
 # Where tasks hold tasks.
 _TASK_LISTS = ("tasks", "then", "else", "errors", "finally", "defaults")
 # The names at the start of a text in the form that nearly every author gives them; any other form
@@ -81,12 +44,12 @@ _DASHBOARD_ID = re.compile(r"^id:", re.MULTILINE)
 
 
 def is_same_text(stored: str, text: str) -> bool:
-    """Tells whether a server stores a text; some versions leave the line of the revision out."""
+    """Returns whether a server stores a text; some versions omit the line of the revision."""
     return _REVISION.sub("", stored, count=1) == _REVISION.sub("", text, count=1)
 
 
 def is_same_document(text: str, other: str) -> bool:
-    """Tells whether two texts differ in comments and layout at most."""
+    """Returns whether two texts differ in comments and layout at most."""
     try:
         return bool(yaml.load(text, Loader=LOADER) == yaml.load(other, Loader=LOADER))
     except yaml.YAMLError:
@@ -96,7 +59,7 @@ def is_same_document(text: str, other: str) -> bool:
 
 @dataclass(frozen=True)
 class FlowSource:
-    """The text of one flow and what it is called.
+    """The text of one flow and its name.
 
     Attributes:
         namespace: the namespace that the text names.
@@ -118,33 +81,33 @@ class FlowSource:
         """Reads namespace and id from a YAML text, without looking at the rest where it can.
 
         Raises:
-            ValueError: the text is not YAML, no mapping, or lacks a proper namespace or id.
+            ValueError: the text is not a YAML mapping, or lacks a valid namespace or id.
         """
         found = _HEAD.match(text)
         head = {found[1]: found[2], found[3]: found[4]} if found else {}
         if len(head) != 2:
             head = _mapping(text, _FLOW_PARTS)
-        if faults := list(_name_faults(head)):
-            raise ValueError("; ".join(faults))
+        if errors := list(_name_errors(head)):
+            raise ValueError("; ".join(errors))
         return cls(head["namespace"], head["id"], text)
 
     @staticmethod
-    def faults(text: str) -> list[str]:
+    def errors(text: str) -> list[str]:
         """Returns what is wrong with a YAML text, as far as that shows without a server."""
         try:
             document = _mapping(text, _FLOW_PARTS)
-            return [*_name_faults(document), *_content_faults(document)]
+            return [*_name_errors(document), *_content_errors(document)]
         except ValueError as error:
             return [str(error)]
         except RecursionError:
-            return ["is nested too deeply, or holds itself"]
+            return ["is nested too deeply, or contains itself"]
 
 
 def dashboard_id(text: str) -> str:
     """Returns the id that the YAML text of a dashboard names.
 
     Raises:
-        ValueError: the text is not YAML, no mapping, or lacks a proper id or title.
+        ValueError: the text is not a YAML mapping, or lacks a valid id or title.
     """
     document = _mapping(text, "id, title and charts")
     for key in ("id", "title"):
@@ -153,7 +116,7 @@ def dashboard_id(text: str) -> str:
             raise ValueError(f'has no "{key}: <name>" at its top level')
     if not _DASHBOARD_ID.search(text):
         # Kestra would put a line of its own in front whenever it shows the text.
-        raise ValueError('has its id in no line that starts with "id:"')
+        raise ValueError('has no line that starts with "id:"')
     return str(document["id"])
 
 
@@ -161,13 +124,13 @@ def _mapping(text: str, parts: str) -> dict[str, Any]:
     try:
         document = yaml.load(text, Loader=_UniqueKeyLoader)
     except yaml.YAMLError as error:
-        raise ValueError(yaml_fault(error)) from error
+        raise ValueError(yaml_error(error)) from error
     if not isinstance(document, dict):
-        raise ValueError(f"is no YAML mapping with {parts}")
+        raise ValueError(f"is not a YAML mapping with {parts}")
     return document
 
 
-def _name_faults(document: dict[str, Any]) -> Iterator[str]:
+def _name_errors(document: dict[str, Any]) -> Iterator[str]:
     for key, pattern, length in (
         ("id", _ID, _ID_LENGTH),
         ("namespace", _NAMESPACE, _NAMESPACE_LENGTH),
@@ -180,10 +143,10 @@ def _name_faults(document: dict[str, Any]) -> Iterator[str]:
         elif len(value) > length:
             yield f"has {len(value)} characters in its {key}, more than {length}"
         elif key == "id" and value in _RESERVED_IDS:
-            yield f'has the id "{value}", which Kestra keeps for itself'
+            yield f'has the id "{value}", which Kestra reserves'
 
 
-def _content_faults(document: dict[str, Any]) -> Iterator[str]:
+def _content_errors(document: dict[str, Any]) -> Iterator[str]:
     for key in sorted(document.keys() - _KEYS):
         yield f'has the unknown key "{key}" at its top level'
     if not isinstance(document.get("tasks"), list) or not document["tasks"]:
@@ -223,30 +186,30 @@ def _ids(items: Any) -> Iterator[str]:
 
 
 def dicts(items: Any) -> list[dict[str, Any]]:
-    """Returns the mappings in a list, and none where it is no list."""
+    """Returns the mappings in a list, or none if it is not a list."""
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 class _UniqueKeyLoader(LOADER):  # type: ignore[misc]
-    """Refuses a key that stands twice in one mapping, as Kestra does."""
+    """Refuses a mapping with a duplicate key, as Kestra does."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        """Returns the mapping, or raises where a key stands twice."""
+        """Returns the mapping, or raises if a key is duplicate."""
         seen = set()
         for key_node, _ in node.value:
             if isinstance(key_node, yaml.ScalarNode) and key_node.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f'the key "{key_node.value}" stands twice', key_node.start_mark
+                    None, None, f'the key "{key_node.value}" is duplicate', key_node.start_mark
                 )
             seen.add(key_node.value if isinstance(key_node, yaml.ScalarNode) else None)
         mapping: dict[object, object] = super().construct_mapping(node, deep)
         return mapping
 
 
-def yaml_fault(error: yaml.YAMLError) -> str:
+def yaml_error(error: yaml.YAMLError) -> str:
     """Returns what is wrong with a text, with its place."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         reason = ", ".join(filter(None, (error.context, error.problem)))
-        return f"is no valid YAML: line {mark.line + 1}, column {mark.column + 1}: {reason}"
-    return f"is no valid YAML: {error}"
+        return f"is not valid YAML: line {mark.line + 1}, column {mark.column + 1}: {reason}"
+    return f"is not valid YAML: {error}"

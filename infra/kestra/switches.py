@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from .source import LOADER, dicts, yaml_fault
+from .source import LOADER, dicts, yaml_error
 
 _Edit = tuple[int, int, str]
 
@@ -17,8 +17,8 @@ class Switches:
     """What is switched; all else in the text stays as its author wrote it.
 
     Attributes:
-        disabled: whether the flow is disabled; as written where None.
-        triggers_disabled: whether all its triggers are disabled; as written where False.
+        disabled: whether the flow is disabled; as written if None.
+        triggers_disabled: whether all its triggers are disabled; as written if False.
         labels: labels that are added or replaced.
     """
 
@@ -30,20 +30,20 @@ class Switches:
         """Returns the text with the switches set.
 
         Raises:
-            ValueError: the text is no YAML mapping, or written in a way that does not allow it.
+            ValueError: the text is not a YAML mapping, or written in a way that does not allow it.
         """
         if self == AS_WRITTEN:
             return text
         try:
             root = yaml.compose(text, Loader=LOADER)
         except yaml.YAMLError as error:
-            raise ValueError(yaml_fault(error)) from error
+            raise ValueError(yaml_error(error)) from error
         if not isinstance(root, yaml.MappingNode):
-            raise ValueError("is no YAML mapping with id, namespace and tasks")
+            raise ValueError("is not a YAML mapping with id, namespace and tasks")
         # The parser does not count a byte order mark.
         mark = text.startswith("\ufeff")
         switched = text
-        # From the end to the start, so that earlier positions stay true.
+        # From the end to the start, so that earlier positions stay valid.
         edits = sorted(set(self._edits(root)), reverse=True)
         for start, end, replacement in edits:
             switched = switched[: start + mark] + replacement + switched[end + mark :]
@@ -70,14 +70,14 @@ class Switches:
             yield _set(root, "labels", _quoted(dict(self.labels)))
 
     def _is_switched(self, text: str, switched: str) -> bool:
-        """Tells whether a text stands for what the other stands for, but for the switches."""
+        """Returns whether the texts mean the same, except for the switches."""
         try:
             return _document(switched) == self._switch(_document(text))
         except (yaml.YAMLError, RecursionError):
             return False
 
     def _switch(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Returns the document that the switched text must stand for."""
+        """Returns the document that the switched text must mean."""
         if self.disabled is not None:
             document["disabled"] = _bool(self.disabled)
         if self.triggers_disabled:
@@ -93,7 +93,7 @@ AS_WRITTEN = Switches()
 
 
 def _document(text: str) -> dict[str, Any]:
-    """Returns what a text stands for, with its labels as a mapping."""
+    """Returns what a text means, with its labels as a mapping."""
     document: dict[str, Any] = yaml.load(text, Loader=LOADER)
     labels = dicts(document.get("labels"))
     if labels and all(isinstance(label.get("key"), str) for label in labels):
@@ -123,9 +123,9 @@ def _set(mapping: yaml.MappingNode, key: str, value: str, written: str | None = 
     """Returns the edit that gives a key in a mapping a value; a new key is `written` so."""
     current = _value(mapping, key)
     if current is not None:
-        # An empty value stands right behind its colon.
+        # An empty value follows its colon directly.
         is_empty = current.start_mark.index == current.end_mark.index
-        # A block scalar ends behind its last line.
+        # A block scalar ends after its last line.
         is_block = getattr(current, "style", None) in ("|", ">")
         replacement = " " * is_empty + value + "\n" * is_block
         return current.start_mark.index, current.end_mark.index, replacement

@@ -183,7 +183,7 @@ def test_other_id_is_created_before_the_old_one_is_deleted(program: Program) -> 
 def test_preview_finds_what_the_server_would_refuse(program: Program) -> None:
     for source, reason in (
         (flow("wrong", "e2e.four") + "taskz: []\n", 'has the unknown key "taskz"'),
-        (flow("kill", "e2e.four"), "which Kestra keeps for itself"),
+        (flow("kill", "e2e.four"), "which Kestra reserves"),
         (flow("wrong", "e2e.four", task="no.Such"), "io.kestra.plugin.core.no.Such"),
     ):
         program.write(f"Flow('flow', connection=connection, source={source!r})")

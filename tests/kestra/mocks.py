@@ -26,6 +26,7 @@ NAMESPACE_FILE = "pulumi-python:dynamic/kestra:NamespaceFile"
 KEY_VALUE = "pulumi-python:dynamic/kestra:KeyValue"
 DASHBOARD = "pulumi-python:dynamic/kestra:Dashboard"
 FLOW_DIRECTORY = "kestra:index:FlowDirectory"
+DASHBOARD_DIRECTORY = "kestra:index:DashboardDirectory"
 
 
 @dataclass(frozen=True)

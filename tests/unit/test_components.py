@@ -12,18 +12,19 @@ from threading import Thread
 from typing import Any
 
 import pulumi
-import pulumi_docker as docker
 import pytest
 import yaml
 
-from infra.databases import Databases, DatabasesArgs
-from infra.file_server import FileServer, FileServerArgs
+from infra.container import Placement
+from infra.databases import Databases, DatabasesArgs, Login
+from infra.file_server import TaxiSource, TaxiSourceArgs
 from infra.kestra_server import KestraServer, KestraServerArgs
 from infra.network import Network
 from infra.pgadmin import PgAdmin, PgAdminArgs
 from infra.postgres import Postgres, PostgresArgs
 from tests.kestra.mocks import (
     CONTAINER,
+    DATABASE,
     NETWORK,
     PASSWORD,
     POSTGRESQL,
@@ -34,21 +35,17 @@ from tests.kestra.mocks import (
 )
 from tests.unit.harness import environment
 
-SERVICE: dict[str, Any] = {"image": "image:1", "network_name": "lan", "bind_address": "192.0.2.1"}
+SERVICE: dict[str, Any] = {
+    "placement": Placement("lan", "docker.example.com", "192.0.2.1", protect_volumes=False),
+    "image": "image:1",
+}
 
-POSTGRES = PostgresArgs(
-    **SERVICE, major_version=17, port=15432, password=None, protect_volume=False
-)
+POSTGRES = PostgresArgs(**SERVICE, major_version=17, port=15432, password="superuser's")
 
 
-def databases_args(server: docker.Container, volume: docker.Volume) -> DatabasesArgs:
-    return DatabasesArgs(
-        host="docker.example.com",
-        port=15432,
-        superuser="root",
-        superuser_password="superuser's",
-        server=server,
-        volume=volume,
+def databases() -> Databases:
+    args = DatabasesArgs(
+        server=Postgres("db", POSTGRES),
         kestra_database="conductor",
         warehouse_database="dwh",
         kestra_role="owner",
@@ -58,50 +55,45 @@ def databases_args(server: docker.Container, volume: docker.Volume) -> Databases
         etl_password="writer's",
         reader_password=None,
     )
+    return Databases("databases", args)
+
+
+def login(database: str, password: str) -> Login:
+    return Login("db:5432", database, "browser", pulumi.Output.secret(password))
 
 
 def kestra(**changes: Any) -> Deployment:
     def declare() -> None:
         args = KestraServerArgs(
             **SERVICE,
-            host="docker.example.com",
             port=18080,
             management_port=18081,
             username="admin@example.com",
             password=None,
-            database_url="jdbc:postgresql://db:5432/kestra",
-            database_username="owner",
-            database_password="owner's",
-            databases=Network("databases"),
+            databases=databases(),
             variables={"answer": "42", "yes": "no"},
             secrets={"PLAIN": "one", "SECRET": pulumi.Output.secret("two")},
             docker_socket=False,
-            protect_volume=False,
         )
         server = KestraServer("kestra", replace(args, **changes))
-        pulumi.export("url", server.url)
-        pulumi.export("password", server.password)
+        pulumi.export("url", server.connection.url)
+        pulumi.export("username", server.connection.username)
+        pulumi.export("password", server.connection.password)
 
     return run(declare)
 
 
-def pgadmin(**changes: Any) -> Deployment:
+def pgadmin(role_password: str = "browser's", **changes: Any) -> Deployment:
     def declare() -> None:
         args = PgAdminArgs(
             **SERVICE,
-            host="docker.example.com",
             port=18085,
             email="admin@example.com",
             password=None,
-            database_host="db",
-            databases=("dwh", "conductor"),
-            role="browser",
-            role_password="browser's",
-            protect_volume=False,
+            databases=(login("dwh", role_password), login("conductor", role_password)),
         )
-        component = PgAdmin("pgadmin", replace(args, **changes))
-        pulumi.export("url", component.url)
-        pulumi.export("password", component.password)
+        for name, value in PgAdmin("pgadmin", replace(args, **changes)).outputs.items():
+            pulumi.export(name, value)
 
     return run(declare)
 
@@ -142,7 +134,7 @@ def test_a_password_is_generated_unless_it_is_given(
     assert container.plain["envs"] == "[secret]"
 
 
-def test_postgres_publishes_its_port_where_it_is_told():
+def test_postgres_publishes_its_port_on_the_bind_address():
     def declare() -> None:
         pulumi.export("password", Postgres("postgres", POSTGRES).password)
 
@@ -155,18 +147,17 @@ def test_postgres_publishes_its_port_where_it_is_told():
 
 def test_databases_log_in_as_the_superuser_through_the_published_port():
     def declare() -> None:
-        server = docker.Container("server", image="image:1")
-        databases = Databases("databases", databases_args(server, docker.Volume("data")))
-        pulumi.export("kestra", databases.kestra_password)
-        pulumi.export("etl", databases.etl_password)
-        pulumi.export("reader", databases.reader_password)
-        pulumi.export("pgadmin", databases.pgadmin_password)
+        component = databases()
+        pulumi.export("kestra", component.kestra.password)
+        pulumi.export("etl", component.etl.password)
+        pulumi.export("reader", component.reader.password)
+        pulumi.export("pgadmin", component.pgadmin[0].password)
 
     deployment = run(declare)
     login = {
         "host": "docker.example.com",
         "port": "15432",
-        "username": "root",
+        "username": "postgres",
         "password": "superuser's",
     }
     assert login.items() <= deployment.one(POSTGRESQL, "databases").inputs.items()
@@ -177,7 +168,7 @@ def test_databases_log_in_as_the_superuser_through_the_published_port():
         "browser": deployment.outputs["pgadmin"],
     }
     assert set(deployment.plain_outputs.values()) == {"[secret]"}
-    assert {item.deleted_with for item in deployment.all(ROLE)} == {f"{VOLUME}::data"}
+    assert {item.deleted_with for item in deployment.all(ROLE)} == {f"{VOLUME}::db-data"}
 
 
 def test_kestra_gets_variables_as_text_and_its_secrets_encoded():
@@ -186,9 +177,15 @@ def test_kestra_gets_variables_as_text_and_its_secrets_encoded():
     configuration = yaml.safe_load(envs.pop("KESTRA_CONFIGURATION"))
     assert envs == {"SECRET_PLAIN": "b25l", "SECRET_SECRET": "dHdv"}
     assert configuration["kestra"]["variables"] == {"globals": {"answer": "42", "yes": "no"}}
-    assert configuration["datasources"]["postgres"]["password"] == "owner's"
+    assert configuration["datasources"]["postgres"] == {
+        "url": "jdbc:postgresql://db:5432/conductor",
+        "driver-class-name": "org.postgresql.Driver",
+        "username": "owner",
+        "password": "generated-kestra-role-password-1A",
+    }
     assert deployment.outputs == {
         "url": "http://docker.example.com:18080",
+        "username": "admin@example.com",
         "password": "Given1-password",
     }
     assert deployment.one(CONTAINER, "kestra").plain["envs"] == "[secret]"
@@ -196,7 +193,7 @@ def test_kestra_gets_variables_as_text_and_its_secrets_encoded():
 
 def test_kestra_waits_for_its_databases_and_owns_the_shared_paths():
     container = kestra(docker_socket=True).one(CONTAINER, "kestra")
-    assert f"{NETWORK}::databases" in container.depends_on
+    assert {f"{ROLE}::kestra-role", f"{DATABASE}::kestra-database"} <= container.depends_on
     assert container.inputs["user"] == "root"
     assert len(container.inputs["volumes"]) == 3
 
@@ -250,7 +247,7 @@ def test_pgadmin_has_every_database_registered():
             "2": {"Name": "conductor", "MaintenanceDB": "conductor", **shared},
         }
     }
-    assert deployment.outputs["url"] == "http://docker.example.com:18085"
+    assert deployment.outputs["pgadminUrl"] == "http://docker.example.com:18085"
 
 
 @pytest.mark.parametrize(
@@ -273,7 +270,7 @@ def test_pgadmin_gets_the_role_password_escaped_for_libpq(password: str, escaped
         ("müller@example.com", "müller_example.com"),
     ],
 )
-def test_the_pgpass_lies_in_the_storage_of_the_login(email: str, folder: str):
+def test_the_pgpass_is_in_the_storage_of_the_login(email: str, folder: str):
     container = pgadmin(email=email).one(CONTAINER, "pgadmin")
     shell, option, script = container.inputs["entrypoints"]
     assert (shell, option) == ("/bin/sh", "-c")
@@ -285,9 +282,16 @@ def test_the_pgpass_lies_in_the_storage_of_the_login(email: str, folder: str):
     assert environment(container)["PGADMIN_DEFAULT_EMAIL"] == email
 
 
-def test_the_file_server_is_reached_by_its_name_only():
-    args = FileServerArgs(**SERVICE, folder=Path("/data/taxi"))
-    deployment = run(lambda: pulumi.export("url", FileServer("mirror", args).url))
+def test_a_url_of_taxi_files_needs_no_file_server():
+    args = TaxiSourceArgs(**SERVICE, url="https://example.com/{taxi}", folder=None)
+    deployment = run(lambda: pulumi.export("url", TaxiSource("mirror", args).url))
+    assert deployment.outputs == {"url": "https://example.com/{taxi}"}
+    assert deployment.all(CONTAINER) == []
+
+
+def test_the_file_server_of_a_folder_is_reached_by_its_name_only():
+    args = TaxiSourceArgs(**SERVICE, url="/data/taxi", folder=Path("/data/taxi"))
+    deployment = run(lambda: pulumi.export("url", TaxiSource("mirror", args).url))
     container = deployment.one(CONTAINER, "mirror")
     assert deployment.outputs == {"url": "http://mirror"}
     assert container.inputs["networksAdvanced"] == [{"name": "lan", "aliases": ["mirror"]}]

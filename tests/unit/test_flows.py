@@ -53,7 +53,7 @@ def test_a_flow_describes_itself_and_names_each_task_once(key: str):
 
 @every_flow
 def test_nothing_is_wrong_with_a_flow_as_far_as_that_shows_without_a_server(key: str):
-    assert FlowSource.faults(FLOWS[key].text) == []
+    assert FlowSource.errors(FLOWS[key].text) == []
 
 
 @every_flow
@@ -89,8 +89,8 @@ def test_yellow_and_green_trips_differ_in_their_columns_only():
     assert taxis == ["yellow", "green"]
     # Only what lists the columns, and what creates a table of them, knows the two apart.
     for path in SQL.iterdir():
-        told = re.search("|".join(taxis), path.read_text())
-        assert bool(told) == (path.name in ("columns.sql", "schema.sql")), path
+        named = re.search("|".join(taxis), path.read_text())
+        assert bool(named) == (path.name in ("columns.sql", "schema.sql")), path
     for task in DOCUMENTS["zoomcamp/taxi_load"]["tasks"][1:]:
         assert not re.search("|".join(taxis), yaml.safe_dump(task))
 

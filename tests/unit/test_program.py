@@ -16,6 +16,7 @@ from infra.settings import SettingsError
 from tests.kestra.mocks import (
     CONTAINER,
     DASHBOARD,
+    DASHBOARD_DIRECTORY,
     DATABASE,
     DEFAULT_PRIVILEGES,
     FLOW_DIRECTORY,
@@ -32,9 +33,10 @@ from tests.kestra.mocks import (
     Deployment,
     Resource,
 )
-from tests.unit.harness import PROJECT_FOLDER, deploy, environment
+from tests.unit.harness import PROJECT, PROJECT_FOLDER, deploy, environment
 
 SERVICES = ("postgres", "kestra", "pgadmin")
+IMAGES = {service: PROJECT["config"][f"{service}Image"]["default"] for service in SERVICES}
 IN_POSTGRESQL = (ROLE, DATABASE, SCHEMA, GRANT, DEFAULT_PRIVILEGES)
 DATA_VOLUME = f"{VOLUME}::postgres-data"
 
@@ -55,12 +57,11 @@ def kestra_configuration(deployment: Deployment) -> dict[str, Any]:
 # Names and places
 
 
-def test_every_resource_but_dashboards_belongs_to_a_component_and_components_to_the_stack(
-    platform: Deployment,
-):
+def test_every_resource_belongs_to_a_component_and_components_to_the_stack(platform: Deployment):
     for resource in platform.resources:
-        on_top = resource.type.startswith(("podium:", "kestra:", DASHBOARD))
-        expected = (f"{STACK}::podium-test",) if on_top else ("podium:infra:", FLOW_DIRECTORY)
+        components = ("podium:infra:", "kestra:index:")
+        on_top = resource.type.startswith(components)
+        expected = f"{STACK}::podium-test" if on_top else components
         assert resource.parent.startswith(expected), resource.key
 
 
@@ -69,6 +70,7 @@ def test_components_have_the_type_tokens_of_the_project(platform: Deployment):
         "podium:infra:Network::network",
         "podium:infra:Postgres::postgres",
         "podium:infra:Databases::databases",
+        "podium:infra:FileServer::files",
         "podium:infra:KestraServer::kestra",
         "podium:infra:PgAdmin::pgadmin",
     }
@@ -218,9 +220,7 @@ def test_kestra_has_longer_to_stop_than_it_gives_its_tasks(platform: Deployment)
 
 def test_containers_run_the_image_that_was_pulled(platform: Deployment):
     assert {item.name: item.inputs for item in platform.all(IMAGE)} == {
-        "postgres": {"name": "postgres:17", "keepLocally": True},
-        "kestra": {"name": "kestra/kestra:v1.3.34", "keepLocally": True},
-        "pgadmin": {"name": "dpage/pgadmin4:9", "keepLocally": True},
+        service: {"name": image, "keepLocally": True} for service, image in IMAGES.items()
     }
     for service in SERVICES:
         assert platform.one(CONTAINER, service).inputs["image"] == f"sha256:{service}"
@@ -343,7 +343,8 @@ def test_the_data_volumes_are_protected_when_asked(protect: bool):
 
 def test_what_lives_in_postgresql_goes_with_its_volume(platform: Deployment):
     for item in platform.resources:
-        lives_there = item.type in (*IN_POSTGRESQL, FLOW_DIRECTORY, FLOW_NAMESPACE, DASHBOARD)
+        in_kestra = (FLOW_DIRECTORY, FLOW_NAMESPACE, DASHBOARD_DIRECTORY, DASHBOARD)
+        lives_there = item.type in (*IN_POSTGRESQL, *in_kestra)
         assert item.deleted_with == (DATA_VOLUME if lives_there else ""), item.key
 
 
@@ -521,6 +522,7 @@ def test_triggers_run_unless_schedules_are_off(
     path = tmp_path / "flows/demo/nightly.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(SCHEDULED)
+    (tmp_path / "dashboards").mkdir()
     deployment = deploy(folder=tmp_path, schedulesEnabled=enabled)
     source = deployment.one(FLOW_NAMESPACE, "flows-demo").inputs["flows"]["nightly"]
     assert yaml.safe_load(source)["triggers"][0].get("disabled") is (None if enabled else True)
@@ -530,7 +532,7 @@ def test_triggers_run_unless_schedules_are_off(
 # Secrets and outputs
 
 
-def test_the_outputs_say_where_everything_is(platform: Deployment):
+def test_outputs_say_where_everything_is(platform: Deployment):
     assert platform.plain_outputs == {
         "kestraUrl": "http://localhost:8080",
         "kestraManagementUrl": "http://localhost:8081",
@@ -550,15 +552,11 @@ def test_the_outputs_say_where_everything_is(platform: Deployment):
         "readerUser": "reader",
         "readerPassword": "[secret]",
         "flows": {
-            f"zoomcamp/{path.stem}": 1
-            for path in (PROJECT_FOLDER / "flows/zoomcamp").glob("*.yaml")
+            f"{path.parent.name}/{path.stem}": 1
+            for path in (PROJECT_FOLDER / "flows").glob("*/*.yaml")
         },
-        "dashboards": {"taxi_loads": True},
-        "images": {
-            "postgres": "postgres:17",
-            "kestra": "kestra/kestra:v1.3.34",
-            "pgadmin": "dpage/pgadmin4:9",
-        },
+        "dashboards": {path.stem: True for path in (PROJECT_FOLDER / "dashboards").iterdir()},
+        "images": IMAGES,
     }
 
 
@@ -581,10 +579,6 @@ def test_urls_carry_the_host_name():
     assert deployment.outputs["pgadminUrl"] == "http://docker.example.com:9091"
     assert deployment.outputs["postgresHost"] == "docker.example.com"
     assert deployment.one(POSTGRESQL, "databases").inputs["host"] == "docker.example.com"
-
-
-def test_a_notice_shows_in_the_outputs():
-    assert deploy(notice="Uses offline parts.").outputs["notice"] == "Uses offline parts."
 
 
 CHOSEN = {
@@ -630,7 +624,9 @@ def test_generated_passwords_meet_every_policy(platform: Deployment):
         }
 
 
-def test_bad_settings_stop_the_program_before_its_first_resource(monkeypatch: pytest.MonkeyPatch):
+def test_invalid_settings_stop_the_program_before_its_first_resource(
+    monkeypatch: pytest.MonkeyPatch,
+):
     monkeypatch.setattr(pulumi.CustomResource, "__init__", lambda *_, **__: pytest.fail("declared"))
     with pytest.raises(SettingsError):
         deploy(kestraPort=80)

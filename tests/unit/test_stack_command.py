@@ -215,7 +215,7 @@ def test_wrong_settings_are_told_before_anything_is_looked_for(command: CommandL
     command.add_stack(pgadminPort="80", adminEmail="nobody")
     result = up(command)
     assert result.code == 1
-    assert result.stderr.startswith("2 settings are wrong; nothing was changed.\n")
+    assert result.stderr.startswith("2 settings are invalid; nothing was changed.\n")
     assert ':pgadminPort = "80" must be a port' in result.stderr
     assert acting(command) == []
 

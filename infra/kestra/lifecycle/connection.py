@@ -13,7 +13,7 @@ from ..errors import KestraError
 if TYPE_CHECKING:
     from ..client import KestraClient
 
-# The properties that lead to the server; they stand in the outputs too, for refresh and delete.
+# The properties that lead to the server; they are in the outputs too, for refresh and delete.
 PROPERTIES = ("url", "username", "password")
 
 
@@ -45,8 +45,8 @@ def answering_client(news: dict[str, Any]) -> KestraClient | None:
         return None
 
 
-def tell(message: str) -> None:
-    """Shows a message to the user; Pulumi shows what a provider writes to its standard error."""
+def report(message: str) -> None:
+    """Shows a message to the user: Pulumi prints what a provider writes to its standard error."""
     print(message, file=sys.stderr, flush=True)
 
 

@@ -1,152 +1,106 @@
-"""The life of one dashboard: `infra.kestra.resources.Dashboard`."""
+"""The lifecycle of `infra.kestra.resources.Dashboard`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from pulumi.dynamic import (
-    CheckFailure,
-    CheckResult,
-    CreateResult,
-    DiffResult,
-    ReadResult,
-    UpdateResult,
-)
+from pulumi.dynamic import CheckFailure, DiffResult, ReadResult
 
-from ..errors import KestraError
+from ..content import digest
+from ..errors import Conflict
 from ..source import dashboard_id
-from .connection import (
-    PROPERTIES,
-    answering_client,
-    connect,
-    connect_in_preview,
-    connection,
-    tell,
-)
-from .reconcile import constraints, digest
+from .base import CHANGED, Lifecycle, Props, constraints
+from .connection import answering_client, report
 
 if TYPE_CHECKING:
     from ..client import KestraClient
 
 
-def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-    """Finds what is wrong with a changed text, with the server's help where it answers."""
-    client = connect_in_preview(news)
-    text = news["source"]
-    if text == olds.get("source"):
-        return CheckResult(news, [])
-    try:
-        id_ = dashboard_id(text)
-    except ValueError as error:
-        faults = [str(error)]
-    else:
-        faults = _judge(client, id_, olds, news) if client else []
-    # Pulumi shows the value beside the fault: the path rather than the whole text.
-    return CheckResult(news, [CheckFailure("path", fault) for fault in faults])
+class DashboardLifecycle(Lifecycle):
+    """The lifecycle of one dashboard; on a server without dashboards it is not registered yet."""
 
+    keys = ("source",)
+    shown = "path"  # rather than the whole text
 
-def create(props: dict[str, Any]) -> CreateResult:
-    """Creates the dashboard, or takes one over; without dashboards on the server, tells so."""
-    return CreateResult(dashboard_id(props["source"]), _write(props, None))
+    def identity(self, news: Props) -> str:
+        """Returns the id that the text names."""
+        return dashboard_id(news["source"])
 
+    def place(self, news: Props) -> str:
+        """Returns the path of the dashboard's file."""
+        return str(news["path"])
 
-def diff(id_: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-    """Compares two states; one that could not be registered is changed once the server can."""
-    is_changed = olds["digest"] != digest(news["source"])
-    is_moved = any(olds[key] != news[key] for key in PROPERTIES)
-    client = None if olds["registered"] else answering_client(news)
-    return DiffResult(
-        changes=is_changed or is_moved or bool(client and client.has_dashboards),
-        replaces=["source"] if is_changed and dashboard_id(news["source"]) != id_ else [],
-        delete_before_replace=False,
-    )
+    def record(self, news: Props) -> Props:
+        """Returns the digest of the text."""
+        return {"digest": digest(news["source"])}
 
+    def find(self, client: KestraClient, id_: str) -> Props | None:
+        """Returns the text of the dashboard on the server."""
+        found = client.get_dashboard(id_) if client.has_dashboards else None
+        return None if found is None else {"source": found}
 
-def update(_id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-    """Writes the new text."""
-    return UpdateResult(_write(news, olds["digest"] if olds["registered"] else None))
+    def validate(self, news: Props) -> Iterator[CheckFailure]:
+        """Yields what is wrong with the text."""
+        try:
+            dashboard_id(news["source"])
+        except ValueError as error:
+            yield CheckFailure(self.shown, str(error))
 
-
-def delete(id_: str, props: dict[str, Any]) -> None:
-    """Deletes the dashboard; one that is gone already is no error."""
-    if props["registered"]:
-        connect(props).delete_dashboard(id_)
-
-
-def read(id_: str, props: dict[str, Any]) -> ReadResult:
-    """Reads the dashboard from the server; a deleted one has no id."""
-    if not props["registered"]:
-        return ReadResult(id_, props)
-    found = connect(props).get_dashboard(id_)
-    if found is None:
-        return ReadResult("", {})
-    if digest(found) == props["digest"]:
-        return ReadResult(id_, props)
-    outputs = {**props, "digest": digest(found)}
-    return ReadResult(id_, outputs, {**outputs, "source": found})
-
-
-def _write(props: dict[str, Any], known: str | None) -> dict[str, Any]:
-    """Brings the dashboard on the server to the text and returns the outputs.
-
-    Args:
-        props: the inputs.
-        known: the digest of the text in the state, or None where the server has none of ours.
-    """
-    client = connect(props)
-    try:
+    def review(self, client: KestraClient, olds: Props, news: Props) -> Iterator[str]:
+        """Yields why the server would refuse the text; a server without dashboards is a warning."""
         if client.has_dashboards:
-            _register(client, props, known)
+            yield from constraints(client.validate_dashboard(news["source"]))
+            yield from super().review(client, olds, news)
         else:
-            tell(_not_registered(client, props["path"]))
-    except KestraError as error:
-        error.args = (f"{props['path']}: {error}",)
-        raise
-    return {
-        **connection(props),
-        "digest": digest(props["source"]),
-        "registered": client.has_dashboards,
-    }
+            self._warn(client, news)
+
+    def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
+        """Compares the texts; a dashboard not registered yet changes once the server can."""
+        result = super().diff(id_, olds, news)
+        if not result.changes and not olds["registered"]:
+            client = answering_client(news)
+            result.changes = bool(client and client.has_dashboards)
+        return result
+
+    def write(self, client: KestraClient, news: Props, olds: Props | None) -> Props:
+        """Writes the dashboard and returns whether the server has it."""
+        if client.has_dashboards:
+            self._register(client, news, olds)
+        else:
+            self._warn(client, news)
+        return {"registered": client.has_dashboards}
+
+    def read(self, id_: str, olds: Props) -> ReadResult:
+        """Reads the dashboard, if it is registered."""
+        return super().read(id_, olds) if olds["registered"] else ReadResult(id_, olds)
+
+    def delete(self, id_: str, olds: Props) -> None:
+        """Deletes the dashboard, if it is registered."""
+        if olds["registered"]:
+            super().delete(id_, olds)
+
+    def remove(self, client: KestraClient, id_: str) -> None:
+        """Deletes the dashboard."""
+        client.delete_dashboard(id_)
+
+    def _register(self, client: KestraClient, news: Props, olds: Props | None) -> None:
+        id_, text = self.identity(news), news["source"]
+        current = client.get_dashboard(id_)
+        if current is None:
+            client.create_dashboard(id_, text)
+        elif current != text:
+            is_known = not olds or not olds["registered"] or olds["digest"] == digest(current)
+            if not is_known and not news["overwrite"]:
+                raise Conflict(CHANGED)
+            client.update_dashboard(id_, text)
+
+    def _warn(self, client: KestraClient, news: Props) -> None:
+        report(
+            f"{self.place(news)}: warning: not registered, as Kestra {client.version} has no "
+            "dashboards with ids of their own (from 1.0 on); the next up with a server that has "
+            "them registers it"
+        )
 
 
-def _register(client: KestraClient, props: dict[str, Any], known: str | None) -> None:
-    text = props["source"]
-    id_ = dashboard_id(text)
-    current = client.get_dashboard(id_)
-    if current is None:
-        client.create_dashboard(id_, text)
-    elif current != text:
-        if known is None and not props["adopt"]:
-            raise KestraError(_exists_already(id_))
-        if known not in (None, digest(current)) and not props["overwrite"]:
-            raise KestraError(
-                f"somebody else changed the dashboard {id_} on the server. Look at it with pulumi "
-                "refresh, or replace it with overwrite=True"
-            )
-        client.update_dashboard(id_, text)
-
-
-def _judge(client: KestraClient, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
-    """Returns why the server would refuse the text; tells where it has no dashboards."""
-    if not client.has_dashboards:
-        tell(_not_registered(client, news["path"]))
-        return []
-    faults = constraints(client.validate_dashboard(news["source"]))
-    current = None if olds or news["adopt"] else client.get_dashboard(id_)
-    if current not in (None, news["source"]):
-        faults.append(_exists_already(id_))
-    return faults
-
-
-def _not_registered(client: KestraClient, path: str) -> str:
-    return (
-        f"{path}: warning: not registered, as Kestra {client.version} has no dashboards with ids "
-        "of their own (from 1.0 on); the next up with a server that has them registers it"
-    )
-
-
-def _exists_already(id_: str) -> str:
-    return (
-        f"the dashboard {id_} exists already on the server, with another text. Take it over with "
-        "adopt=True, or delete it there"
-    )
+lifecycle = DashboardLifecycle()

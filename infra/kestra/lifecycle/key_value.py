@@ -1,25 +1,17 @@
-"""The life of one key-value: `infra.kestra.resources.KeyValue`."""
+"""The lifecycle of `infra.kestra.resources.KeyValue`."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from pulumi.dynamic import (
-    CheckFailure,
-    CheckResult,
-    CreateResult,
-    DiffResult,
-    ReadResult,
-    UpdateResult,
-)
+from pulumi.dynamic import CheckFailure
 from pulumi.output import Unknown
 
-from ..errors import KestraError
-from .connection import PROPERTIES, connect, connect_in_preview, connection
+from .base import Lifecycle, Props
 
 if TYPE_CHECKING:
     from ..client import KestraClient
@@ -34,7 +26,7 @@ _FIELDS = ("namespace", "key", "value", "type", "ttl")
 
 def _string(value: str) -> str:
     if _DURATION.fullmatch(value):
-        raise ValueError("has the form of a duration, for which Kestra would take it")
+        raise ValueError("has the form of a duration, and Kestra would store it as one")
     return value
 
 
@@ -66,14 +58,14 @@ def _structure(value: str) -> Any:
 
 def _json(value: str) -> Any:
     def refuse(word: str) -> None:
-        raise ValueError(f"{word} is no JSON")
+        raise ValueError(f"{word} is not JSON")
 
     return json.loads(value, parse_constant=refuse)
 
 
 def _date(value: str) -> date:
     if not re.fullmatch(_DATE, value):
-        raise ValueError("must be a day such as 2021-09-01")
+        raise ValueError("must be a date such as 2021-09-01")
     return date.fromisoformat(value)
 
 
@@ -95,94 +87,67 @@ _MEANINGS: Mapping[str, Callable[[str], Any]] = {
 }
 
 
-def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-    """Finds a key, type or value that Kestra would take otherwise than it is meant."""
-    client = connect_in_preview(news)
-    faults = []
-    if not isinstance(news["key"], Unknown) and not _KEY.fullmatch(news["key"]):
-        faults.append(CheckFailure("key", f"must match {_KEY.pattern}"))
-    if news["type"] not in _MEANINGS:
-        faults.append(CheckFailure("type", f"must be one of {', '.join(_MEANINGS)}"))
-    elif not isinstance(news["value"], Unknown):
-        try:
-            _MEANINGS[news["type"]](news["value"])
-        except ValueError as error:
-            faults.append(CheckFailure("value", f"is no {news['type']}: {error}"))
-        else:
-            if client and not olds and (fault := _exists_already(client, news)):
-                faults.append(CheckFailure("key", fault))
-    return CheckResult(news, faults)
+class KeyValueLifecycle(Lifecycle):
+    """The lifecycle of one key; each write starts its time to live again."""
+
+    keys = ("namespace", "key")
+    shown = "key"
+
+    def identity(self, news: Props) -> str:
+        """Returns namespace and key, such as zoomcamp/reject_threshold."""
+        return f"{news['namespace']}/{news['key']}"
+
+    def place(self, news: Props) -> str:
+        """Returns what messages call the key."""
+        return f"key {self.identity(news)}"
+
+    def record(self, news: Props) -> Props:
+        """Returns all of the key."""
+        return {field: news.get(field) for field in _FIELDS}
+
+    def find(self, client: KestraClient, id_: str) -> Props | None:
+        """Returns type and value of the key on the server, unless it expired."""
+        found = client.get_key_value(*id_.split("/", 1))
+        if found is None:
+            return None
+        value = found["value"]
+        return {
+            "type": found["type"],
+            "value": value if isinstance(value, str) else json.dumps(value),
+        }
+
+    def is_same(self, found: Props, recorded: Props) -> bool:
+        """Compares what the values mean: there are many forms of a number or date."""
+        if found["type"] != recorded["type"]:
+            return False
+        meaning, value = _MEANINGS[recorded["type"]](recorded["value"]), found["value"]
+        if isinstance(meaning, date):
+            return type(meaning).fromisoformat(value) == meaning
+        return bool(meaning == (value if isinstance(meaning, str) else json.loads(value)))
+
+    def validate(self, news: Props) -> Iterator[CheckFailure]:
+        """Yields what is wrong with key, type or value, which Kestra would take otherwise."""
+        if not isinstance(news["key"], Unknown) and not _KEY.fullmatch(news["key"]):
+            yield CheckFailure("key", f"must match {_KEY.pattern}")
+        if news["type"] not in _MEANINGS:
+            yield CheckFailure("type", f"must be one of {', '.join(_MEANINGS)}")
+        elif not isinstance(news["value"], Unknown):
+            try:
+                _MEANINGS[news["type"]](news["value"])
+            except ValueError as error:
+                yield CheckFailure("value", f"is not a valid {news['type']}: {error}")
+
+    def write(self, client: KestraClient, news: Props, olds: Props | None) -> Props:
+        """Sets the key."""
+        meaning = _MEANINGS[news["type"]](news["value"])
+        # The store reads Ion, a superset of JSON, which writes dates without quotes.
+        form = news["value"] if isinstance(meaning, date) else json.dumps(meaning)
+        client.put_key_value(news["namespace"], news["key"], form, news.get("ttl"))
+        return {}
+
+    def remove(self, client: KestraClient, id_: str) -> None:
+        """Deletes the key."""
+        client.delete_key_value(*id_.split("/", 1))
 
 
-def create(props: dict[str, Any]) -> CreateResult:
-    """Sets the key; one with another value that nobody told of is an error.
-
-    Raises:
-        KestraError: the server refused it, or has the key already.
-    """
-    if fault := _exists_already(connect(props), props):
-        raise KestraError(fault)
-    return CreateResult(f"{props['namespace']}/{props['key']}", _write(props))
-
-
-def diff(_id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-    """Compares two states; another namespace or key is another pair."""
-    replaces = [key for key in ("namespace", "key") if olds[key] != news[key]]
-    changed = [key for key in (*_FIELDS, *PROPERTIES) if olds.get(key) != news.get(key)]
-    return DiffResult(changes=bool(changed), replaces=replaces, delete_before_replace=False)
-
-
-def update(_id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-    """Sets the key again; its time to live begins anew."""
-    return UpdateResult(_write(news))
-
-
-def delete(_id: str, props: dict[str, Any]) -> None:
-    """Deletes the key; one that is gone already is no error."""
-    connect(props).delete_key_value(props["namespace"], props["key"])
-
-
-def read(id_: str, props: dict[str, Any]) -> ReadResult:
-    """Reads the key from the server; a deleted or expired one has no id."""
-    found = connect(props).get_key_value(props["namespace"], props["key"])
-    if found is None:
-        return ReadResult("", {})
-    if _is_same(found, props):
-        return ReadResult(id_, props)
-    value = found["value"]
-    drifted = {
-        **props,
-        "type": found["type"],
-        "value": value if isinstance(value, str) else json.dumps(value),
-    }
-    return ReadResult(id_, drifted, drifted)
-
-
-def _write(props: dict[str, Any]) -> dict[str, Any]:
-    meaning = _MEANINGS[props["type"]](props["value"])
-    # The store reads Ion, of which JSON is a part; a date stands there without quotes.
-    form = props["value"] if isinstance(meaning, date) else json.dumps(meaning)
-    connect(props).put_key_value(props["namespace"], props["key"], form, props.get("ttl"))
-    return {**connection(props), **{key: props.get(key) for key in _FIELDS}}
-
-
-def _exists_already(client: KestraClient, props: dict[str, Any]) -> str | None:
-    if props["adopt"]:
-        return None
-    found = client.get_key_value(props["namespace"], props["key"])
-    if found is None or _is_same(found, props):
-        return None
-    return (
-        f"key {props['key']} of namespace {props['namespace']} exists already on the server, with "
-        "another value. Take it over with adopt=True, or delete it there"
-    )
-
-
-def _is_same(found: dict[str, Any], props: dict[str, Any]) -> bool:
-    meaning = _MEANINGS[props["type"]](props["value"])
-    if found["type"] != props["type"]:
-        return False
-    value = found["value"]
-    if isinstance(meaning, date):
-        return type(meaning).fromisoformat(value) == meaning
-    return bool(value == meaning)
+lifecycle = KeyValueLifecycle()

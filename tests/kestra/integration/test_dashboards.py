@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.kestra.client import KestraError
-from infra.kestra.lifecycle import connection, dashboard
+from infra.kestra.errors import KestraError
+from infra.kestra.lifecycle import connection
+from infra.kestra.lifecycle.dashboard import lifecycle as dashboard
 from tests.kestra import servers
 from tests.kestra.integration import resources
 from tests.kestra.integration.resources import Props, stored
@@ -220,7 +221,7 @@ def test_a_dashboard_lives_and_dies(shared_stand_in: StandIn, http: httpx.Client
 
     # Somebody edits it in the browser.
     http.put("/dashboards/taxi_loads", content=TEXT + "# mine\n", headers=YAML).raise_for_status()
-    with pytest.raises(KestraError, match="somebody else changed the dashboard taxi_loads"):
+    with pytest.raises(KestraError, match="was changed on the server by somebody else"):
         dashboard.update("taxi_loads", outs, one)
     seen = dashboard.read("taxi_loads", outs)
     assert seen.inputs is not None
@@ -239,8 +240,8 @@ def test_what_is_there_already_is_adopted_only_when_told(
 ) -> None:
     create(http, OTHER_TEXT)
     (fault,) = preview({}, props(shared_stand_in))
-    assert "exists already on the server" in fault
-    with pytest.raises(KestraError, match="exists already on the server"):
+    assert "already exists on the server" in fault
+    with pytest.raises(KestraError, match="already exists on the server"):
         dashboard.create(props(shared_stand_in))
     assert preview({}, props(shared_stand_in, adopt=True)) == []
     dashboard.create(props(shared_stand_in, adopt=True))

@@ -16,8 +16,13 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.kestra.client import KestraClient, KestraError
-from infra.kestra.lifecycle import connection, flow, key_value, namespace, namespace_file
+from infra.kestra.client import KestraClient
+from infra.kestra.errors import KestraError
+from infra.kestra.lifecycle import connection
+from infra.kestra.lifecycle.flow import lifecycle as flow
+from infra.kestra.lifecycle.key_value import lifecycle as key_value
+from infra.kestra.lifecycle.namespace import lifecycle as namespace
+from infra.kestra.lifecycle.namespace_file import lifecycle as namespace_file
 from tests.kestra.integration import resources
 from tests.kestra.integration.fault_proxy import (
     PAGE,

@@ -10,7 +10,11 @@ import pytest
 
 from infra.kestra.client import KestraClient
 from infra.kestra.content import encode
-from infra.kestra.lifecycle import dashboard, flow, key_value, namespace, namespace_file
+from infra.kestra.lifecycle.dashboard import lifecycle as dashboard
+from infra.kestra.lifecycle.flow import lifecycle as flow
+from infra.kestra.lifecycle.key_value import lifecycle as key_value
+from infra.kestra.lifecycle.namespace import lifecycle as namespace
+from infra.kestra.lifecycle.namespace_file import lifecycle as namespace_file
 from tests.kestra.integration import resources
 from tests.kestra.integration.resources import stored, text
 from tests.kestra.servers import PASSWORD, USERNAME, PostgresServer, StandIn, running_stand_in

@@ -10,9 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.kestra.client import KestraError
 from infra.kestra.content import decode, encode
-from infra.kestra.lifecycle import flow, key_value, namespace, namespace_file
+from infra.kestra.errors import KestraError
+from infra.kestra.lifecycle.flow import lifecycle as flow
+from infra.kestra.lifecycle.key_value import lifecycle as key_value
+from infra.kestra.lifecycle.namespace import lifecycle as namespace
+from infra.kestra.lifecycle.namespace_file import lifecycle as namespace_file
 from infra.kestra.switches import Switches
 from tests.kestra.integration import resources
 from tests.kestra.integration.resources import Props, stored, text
@@ -178,8 +181,9 @@ def test_an_edit_that_nobody_has_seen_is_not_overwritten(server: StandIn, browse
     with pytest.raises(KestraError) as caught:
         flow.update(f"{name}/a", outs, news)
     assert str(caught.value) == (
-        f"flow {name}/a: has revision 2 on the server, but 1 in the state: somebody else changed "
-        "it. Look at it with pulumi refresh, or replace it with overwrite=True"
+        f"flow {name}/a: has revision 2 on the server, but 1 in the state: it was changed on "
+        "the server by somebody else. Review the change with pulumi refresh, or replace it with "
+        "overwrite=True"
     )
     assert browser.source("a") == edited
     updated = flow.update(f"{name}/a", outs, {**news, "overwrite": True})
@@ -194,8 +198,8 @@ def test_a_flow_that_exists_is_taken_over_where_that_is_said(
     browser.write_flow("a", text(name, "a", "by hand"))
     props = resources.flow(server.base, text(name, "a"))
     fault = (
-        "exists already on the server, with another text and revision 1. Take it over with "
-        "adopt=True, which shows the difference first, or delete it there"
+        "revision 1 already exists on the server with different content. Adopt it with "
+        "adopt=True, or delete it there"
     )
     refused = flow.check({}, {**props, "isPreview": True})
     assert [each.reason for each in refused.failures] == [fault]
@@ -206,7 +210,7 @@ def test_a_flow_that_exists_is_taken_over_where_that_is_said(
     props["adopt"] = True
     assert flow.check({}, {**props, "isPreview": True}).failures == []
     assert capfd.readouterr().err.endswith(
-        f"flow {name}/a: takes over revision 1\n@@ -6,2 +6,2 @@\n"
+        f"flow {name}/a: adopts revision 1\n@@ -6,2 +6,2 @@\n"
         "     type: io.kestra.plugin.core.log.Log\n-    message: by hand\n+    message: Hello\n"
     )
     assert stored(flow.create(props).outs)["revision"] == 2
@@ -389,7 +393,7 @@ def test_a_folder_takes_over_what_exists_where_that_is_said(
     props = resources.directory(server.base, name, flows)
     failures = namespace.check({}, {**props, "isPreview": True}).failures
     assert [failure.property for failure in failures] == ['flows["a"]']
-    assert failures[0].reason.startswith(f"flows/{name}/a.yaml: exists already on the server")
+    assert failures[0].reason.startswith(f"flows/{name}/a.yaml: already exists on the server")
 
     refused = stored(namespace.create(props).outs)
     assert refused["failures"].keys() == {"a"}
@@ -433,7 +437,7 @@ def test_a_file_that_exists_is_taken_over_where_that_is_said(
 ) -> None:
     browser.write_file("a.txt", b"by hand")
     props = resources.file(server.base, browser.namespace, "a.txt", "ours")
-    with pytest.raises(KestraError, match="exists already on the server, with other content"):
+    with pytest.raises(KestraError, match="already exists on the server, with other content"):
         namespace_file.create(props)
     assert len(namespace_file.check({}, {**props, "isPreview": True}).failures) == 1
     namespace_file.create({**props, "adopt": True})
@@ -467,7 +471,7 @@ def test_a_key_lives_and_dies(server: StandIn, browser: Browser, type_: str) -> 
     # Another value, and one of another type.
     for ion in (edited, '"PT9H"' if type_ != "DURATION" else "9"):
         browser.set_key("k", ion)
-        with pytest.raises(KestraError, match="exists already on the server"):
+        with pytest.raises(KestraError, match="already exists on the server"):
             key_value.create(props)
         read = key_value.read("id", outs)
         assert read.id == "id"

@@ -7,8 +7,9 @@ from itertools import chain, repeat
 import httpx
 import pytest
 
-from infra.kestra.client import KestraClient, KestraError, Unavailable
-from infra.kestra.lifecycle.reconcile import constraints
+from infra.kestra.client import KestraClient
+from infra.kestra.errors import KestraError, Unavailable
+from infra.kestra.lifecycle.base import constraints
 
 PASSWORD = "Secret1-of-the-login"
 FLOW = {"id": "hello", "namespace": "demo", "revision": 3, "source": "id: größe\n"}

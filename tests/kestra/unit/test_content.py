@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.kestra.content import decode, encode
-from infra.kestra.folder import FolderError, read_folder
+from infra.kestra.errors import InvalidContent
+from infra.kestra.folder import read_folder
 
 
 def write(folder: Path, **texts: str) -> Path:
@@ -83,7 +84,7 @@ def test_files_of_a_namespace_are_read_whether_text_or_not(tmp_path: Path):
 
 def test_an_empty_folder_holds_nothing_and_a_missing_one_is_told(tmp_path: Path):
     assert read_folder(tmp_path) == {}
-    with pytest.raises(FolderError, match="missing is no folder"):
+    with pytest.raises(InvalidContent, match="missing is not a folder"):
         read_folder(tmp_path / "missing")
 
 
@@ -107,12 +108,12 @@ def test_every_fault_of_every_file_is_told_at_once(tmp_path: Path):
         top=flow("demo", "top"),
     )
     (tmp_path / "demo/latin.yaml").write_bytes("id: größe".encode("latin-1"))
-    with pytest.raises(FolderError) as caught:
+    with pytest.raises(InvalidContent) as caught:
         read_folder(tmp_path)
     head, *faults = str(caught.value).splitlines()
-    assert head == "6 files are wrong; nothing was changed."
+    assert head == "6 files are invalid; nothing was changed."
     assert faults == [
-        f"  {tmp_path}/demo/broken.yaml is no valid YAML: line 2, column 1: "
+        f"  {tmp_path}/demo/broken.yaml is not valid YAML: line 2, column 1: "
         "while parsing a flow node, did not find expected node content",
         f"  {tmp_path}/demo/deeper/hello.yaml describes demo/hello: move it to "
         f"{tmp_path}/demo, or name its namespace as its folder",

@@ -8,10 +8,11 @@ import pulumi
 import pytest
 from pulumi.output import Unknown
 
-from infra.kestra import Connection, Dashboard, KestraResourceError
-from infra.kestra.client import KestraError
-from infra.kestra.lifecycle import connection, dashboard
-from infra.kestra.lifecycle.reconcile import digest
+from infra.kestra import Connection, Dashboard, InvalidContent
+from infra.kestra.content import digest
+from infra.kestra.errors import KestraError
+from infra.kestra.lifecycle import connection
+from infra.kestra.lifecycle.dashboard import lifecycle as dashboard
 from infra.kestra.provider import DashboardProvider
 from infra.kestra.source import dashboard_id
 from tests.kestra.mocks import DASHBOARD, Deployment, run
@@ -22,8 +23,8 @@ OTHER_TEXT = TEXT.replace("title: Loads", "title: All loads")
 UNKNOWN: Any = Unknown()
 PATH = "dashboards/loads.yaml"
 EXISTS = (
-    "the dashboard loads exists already on the server, with another text. Take it over "
-    "with adopt=True, or delete it there"
+    "already exists on the server with different content. Adopt it with adopt=True, or delete it "
+    "there"
 )
 
 
@@ -119,7 +120,7 @@ def test_an_edit_made_elsewhere_is_not_overwritten_unseen(kestra: FakeKestra):
     with pytest.raises(KestraError) as caught:
         dashboard.update("loads", outputs(), props(source=OTHER_TEXT))
     assert str(caught.value) == (
-        f"{PATH}: somebody else changed the dashboard loads on the server. Look at it with pulumi "
+        f"{PATH}: was changed on the server by somebody else. Review the change with pulumi "
         "refresh, or replace it with overwrite=True"
     )
     assert kestra.writes == []
@@ -221,12 +222,12 @@ def test_a_dashboard_that_was_not_registered_is_the_same_while_no_server_answers
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("id: a\ntitle: {", "is no valid YAML: line 3, column 1"),
-        ("- a", "is no YAML mapping with id, title and charts"),
+        ("id: a\ntitle: {", "is not valid YAML: line 3, column 1"),
+        ("- a", "is not a YAML mapping with id, title and charts"),
         ("title: a", 'has no "id: <name>" at its top level'),
         ("id: a\ntitle:\n", 'has no "title: <name>" at its top level'),
-        ("id: a\nid: b\n", 'is no valid YAML: line 2, column 1: the key "id" stands twice'),
-        ("{id: a, title: b}", 'has its id in no line that starts with "id:"'),
+        ("id: a\nid: b\n", 'is not valid YAML: line 2, column 1: the key "id" is duplicate'),
+        ("{id: a, title: b}", 'has no line that starts with "id:"'),
     ],
 )
 def test_faults_of_a_text_are_found_without_a_server(kestra: FakeKestra, text: str, fault: str):
@@ -310,5 +311,5 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
     path = tmp_path / "loads.yaml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(KestraResourceError, match=str(path)):
+    with pytest.raises(InvalidContent, match=str(path)):
         declared(path)

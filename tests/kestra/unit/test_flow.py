@@ -12,9 +12,10 @@ from pulumi.dynamic import CreateResult, ReadResult, UpdateResult
 from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.output import Unknown
 
-from infra.kestra.client import KestraError
-from infra.kestra.lifecycle import connection, flow
-from infra.kestra.lifecycle.reconcile import digest
+from infra.kestra.content import digest
+from infra.kestra.errors import KestraError
+from infra.kestra.lifecycle import connection
+from infra.kestra.lifecycle.flow import lifecycle as flow
 from infra.kestra.provider import (
     DashboardProvider,
     FlowProvider,
@@ -73,8 +74,8 @@ def test_create_leaves_another_flow_of_that_name_alone(kestra: FakeKestra):
     with pytest.raises(KestraError) as caught:
         flow.create(props())
     assert str(caught.value) == (
-        "flow demo/hello: exists already on the server, with another text and revision 1. Take it "
-        "over with adopt=True, which shows the difference first, or delete it there"
+        "flow demo/hello: revision 1 already exists on the server with different content. Adopt it "
+        "with adopt=True, or delete it there"
     )
     assert kestra.writes == []
 
@@ -125,8 +126,9 @@ def test_an_edit_made_elsewhere_is_not_overwritten_unseen(kestra: FakeKestra):
     with pytest.raises(KestraError) as caught:
         flow.update(KEY, stored(outputs()), props(source=OTHER_TEXT))
     assert str(caught.value) == (
-        "flow demo/hello: has revision 2 on the server, but 1 in the state: somebody else changed "
-        "it. Look at it with pulumi refresh, or replace it with overwrite=True"
+        "flow demo/hello: has revision 2 on the server, but 1 in the state: it was changed on the "
+        "server by somebody else. Review the change with pulumi refresh, or replace it with "
+        "overwrite=True"
     )
     assert kestra.writes == []
     updated = flow.update(KEY, stored(outputs()), props(source=OTHER_TEXT, overwrite=True))
@@ -232,7 +234,7 @@ def test_faults_of_a_changed_text_are_found_without_a_server(is_preview: bool):
         kestra.is_lost = True
         (failure,) = flow.check({}, dict(broken)).failures
         assert failure.property == "source"
-        assert failure.reason.startswith("is no valid YAML: line 4, column 1")
+        assert failure.reason.startswith("is not valid YAML: line 4, column 1")
         assert flow.check({"source": broken["source"]}, broken).failures == []
 
 
@@ -275,12 +277,12 @@ def test_a_preview_tells_of_a_flow_that_is_there_already(
     assert preview({}) == []
     kestra.store(KEY, OTHER_TEXT)
     (fault,) = preview({})
-    assert "exists already on the server" in fault
+    assert "revision 2 already exists on the server" in fault
     assert "adopt=True" in fault
     assert capsys.readouterr().err == ""
     assert preview({}, adopt=True) == []
     told = capsys.readouterr().err
-    assert told.startswith("flow demo/hello: takes over revision 2\n")
+    assert told.startswith("flow demo/hello: adopts revision 2\n")
     assert "-    message: Goodbye\n+    message: Hello\n" in told
 
 

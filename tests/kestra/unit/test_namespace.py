@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.output import Unknown
 
-from infra.kestra.client import KestraError
-from infra.kestra.lifecycle import namespace
-from infra.kestra.lifecycle.reconcile import digest
+from infra.kestra.content import digest
+from infra.kestra.errors import KestraError
+from infra.kestra.lifecycle.namespace import lifecycle as namespace
 from tests.kestra.unit.fake_kestra import CONNECTION, FakeKestra, Props, flow_text, serving, stored
 
 ROOT = "/api/v1/main"
@@ -195,8 +195,8 @@ def test_an_edit_made_elsewhere_stops_its_flow_only(kestra: FakeKestra):
     outs = update(outs, flows=flows)
     assert outs["failures"] == {
         "a": "flows/demo/a.yaml: flow demo/a: has revision 2 on the server, but 1 in the state: "
-        "somebody else changed it. Look at it with pulumi refresh, or replace it with "
-        "overwrite=True"
+        "it was changed on the server by somebody else. Review the change with pulumi refresh, or "
+        "replace it with overwrite=True"
     }
     assert kestra.flows["demo/a"]["source"].endswith("# edited\n")
     assert kestra.flows["demo/b"]["source"] == flows["b"]
@@ -209,7 +209,9 @@ def test_a_flow_that_exists_already_is_taken_over_only_where_it_may(kestra: Fake
     kestra.store("demo/a", "other")
     outs = create()
     (fault,) = outs["failures"].values()
-    assert fault.startswith("flows/demo/a.yaml: flow demo/a: exists already on the server")
+    assert fault.startswith(
+        "flows/demo/a.yaml: flow demo/a: revision 1 already exists on the server"
+    )
     assert "adopt=True" in fault
     assert kestra.flows["demo/a"]["source"] == "other"
     assert update(outs, adopt=True)["failures"] == {}
@@ -345,7 +347,9 @@ def test_a_preview_asks_the_server_about_changed_flows(
     kestra.store("demo/c", "other")
     faults = preview({"flows": {"a": TEXTS["a"] + "# comment\n"}})
     assert faults['flows["b"]'] == "flows/demo/b.yaml: Invalid type: x.Y"
-    assert faults['flows["c"]'].startswith("flows/demo/third.yml: exists already on the server")
+    assert faults['flows["c"]'].startswith(
+        "flows/demo/third.yml: revision 1 already exists on the server"
+    )
     assert faults.keys() == {'flows["b"]', 'flows["c"]'}
     told = capsys.readouterr().err
     files = ("flows/demo/a.yaml", "flows/demo/b.yaml", "flows/demo/third.yml")

@@ -12,12 +12,12 @@ from infra.kestra import (
     Connection,
     Flow,
     FlowDirectory,
-    KestraResourceError,
+    InvalidContent,
     KeyValue,
     NamespaceFile,
+    PartlyWritten,
     Switches,
 )
-from infra.kestra.folder import FolderError
 from tests.kestra.mocks import (
     FLOW,
     FLOW_DIRECTORY,
@@ -91,7 +91,7 @@ def test_a_directory_may_take_one_namespace_only(folder: Path):
 
 
 def test_a_namespace_that_is_not_there_is_told(folder: Path):
-    with pytest.raises(FolderError, match=f"{folder} holds no namespace missing"):
+    with pytest.raises(InvalidContent, match=f"{folder} has no namespace missing"):
         directory(folder, namespace="missing")
 
 
@@ -118,33 +118,33 @@ def test_switches_are_set_in_every_flow_but_those_with_their_own(folder: Path):
 
 
 def test_an_override_of_no_flow_is_told(folder: Path):
-    with pytest.raises(FolderError) as caught:
+    with pytest.raises(InvalidContent) as caught:
         directory(folder, overrides={"b/two": Switches(), "a/one": Switches()})
-    assert str(caught.value) == f"overrides names flows that are not in {folder}: b/two"
+    assert str(caught.value) == f"overrides has flows that are not in {folder}: b/two"
 
 
 def test_faults_are_told_with_their_files(folder: Path):
     (folder / "b/twin.yaml").write_text(flow_text("b", "one"))
     (folder / "b/broken.yaml").write_text("id: [")
-    with pytest.raises(FolderError) as caught:
+    with pytest.raises(InvalidContent) as caught:
         directory(folder)
     assert f"{folder}/b/twin.yaml describes b/one, and so does {folder}/b/one.yaml" in str(
         caught.value
     )
-    assert f"{folder}/b/broken.yaml is no valid YAML: line 2, column 1" in str(caught.value)
+    assert f"{folder}/b/broken.yaml is not valid YAML: line 2, column 1" in str(caught.value)
 
 
 def test_a_flow_that_cannot_be_switched_is_told_with_its_file(folder: Path):
     anchored = "variables: &t {id: night}\ntriggers: [*t]\n"
     (folder / "b/anchored.yaml").write_text(flow_text("b", "anchored") + anchored)
     (folder / "b/broken.yaml").write_text(flow_text("b", "broken") + "triggers: [")
-    with pytest.raises(FolderError) as caught:
+    with pytest.raises(InvalidContent) as caught:
         directory(folder, switches=Switches(triggers_disabled=True))
     assert str(caught.value).splitlines() == [
-        "2 files are wrong; nothing was changed.",
+        "2 files are invalid; nothing was changed.",
         f"  {folder}/b/anchored.yaml cannot be switched: write its labels and triggers without "
         "anchors",
-        f"  {folder}/b/broken.yaml is no valid YAML: line 9, column 1: while parsing a flow node, "
+        f"  {folder}/b/broken.yaml is not valid YAML: line 9, column 1: while parsing a flow node, "
         "did not find expected node content",
     ]
 
@@ -168,7 +168,7 @@ def test_namespaces_wait_for_and_go_with_what_the_directory_does(folder: Path):
 
 def test_what_failed_is_an_error_once_the_rest_is_in_the_state(folder: Path):
     failures = {"one": "a/one.yaml: refused", "two": "a/two.yaml: refused"}
-    with pytest.raises(KestraResourceError) as caught:
+    with pytest.raises(PartlyWritten) as caught:
         run(
             lambda: FlowDirectory("flows", connection=CONNECT, path=folder, namespace="a"),
             failures=failures,
@@ -200,7 +200,7 @@ def test_a_flow_is_declared_with_its_text_and_a_secret_password():
 
 
 def test_a_flow_that_cannot_be_switched_is_an_error_that_names_it():
-    with pytest.raises(KestraResourceError, match="hello cannot be switched"):
+    with pytest.raises(InvalidContent, match="hello cannot be switched"):
         run(
             lambda: Flow(
                 "hello",
@@ -274,10 +274,10 @@ def test_secret_content_stays_secret():
 
 @pytest.mark.parametrize("content", [{}, {"content": text, "asset": asset}])
 def test_a_file_has_either_content_or_an_asset(content: dict[str, Any]):
-    with pytest.raises(KestraResourceError, match="file: give either content or asset"):
+    with pytest.raises(InvalidContent, match="file: give either content or asset"):
         file(**content)
 
 
 def test_an_asset_that_is_not_there_is_told(tmp_path: Path):
-    with pytest.raises(KestraResourceError, match=f"^file: .*{tmp_path}/missing"):
+    with pytest.raises(InvalidContent, match=f"^file: .*{tmp_path}/missing"):
         file(asset=lambda: pulumi.FileAsset(str(tmp_path / "missing")))

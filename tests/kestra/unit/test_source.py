@@ -34,28 +34,28 @@ def test_parse_finds_namespace_and_id_and_keeps_the_text():
 def test_parse_leaves_the_reading_of_values_to_the_server(value: str):
     text = f"{FLOW}variables: {{x: {value}}}\n"
     assert FlowSource.parse(text).key == "demo.team/hello"
-    assert FlowSource.faults(text) == []
+    assert FlowSource.errors(text) == []
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "is no YAML mapping with id, namespace and tasks"),
-        ("- id: hello", "is no YAML mapping with id, namespace and tasks"),
-        ("hello", "is no YAML mapping with id, namespace and tasks"),
+        ("", "is not a YAML mapping with id, namespace and tasks"),
+        ("- id: hello", "is not a YAML mapping with id, namespace and tasks"),
+        ("hello", "is not a YAML mapping with id, namespace and tasks"),
         ("id: hello", 'has no "namespace: <name>" at its top level'),
         ("namespace: demo", 'has no "id: <name>" at its top level'),
         ("id:\nnamespace: demo", 'has no "id: <name>" at its top level'),
         ("id: [hello]\nnamespace: demo", 'has no "id: <name>" at its top level'),
         (
             "id: hello\n  namespace: demo",
-            "is no valid YAML: line 2, column 12: mapping values are not allowed in this context",
+            "is not valid YAML: line 2, column 12: mapping values are not allowed in this context",
         ),
         (
             "id: hello\nid: other\nnamespace: demo",
-            'is no valid YAML: line 2, column 1: the key "id" stands twice',
+            'is not valid YAML: line 2, column 1: the key "id" is duplicate',
         ),
-        ("a: *b", "is no valid YAML: line 1, column 4: found undefined alias"),
+        ("a: *b", "is not valid YAML: line 1, column 4: found undefined alias"),
         (
             "id: Größe\nnamespace: demo",
             'has the id "Größe", which must match [a-zA-Z0-9][a-zA-Z0-9._-]*',
@@ -67,7 +67,7 @@ def test_parse_leaves_the_reading_of_values_to_the_server(value: str):
         (f"id: {'x' * 101}\nnamespace: demo", "has 101 characters in its id, more than 100"),
         (
             "id: pause\nnamespace: demo",
-            'has the id "pause", which Kestra keeps for itself',
+            'has the id "pause", which Kestra reserves',
         ),
     ],
 )
@@ -75,7 +75,7 @@ def test_parse_and_faults_say_what_is_wrong_with_the_names_and_where(text: str, 
     with pytest.raises(ValueError) as caught:
         FlowSource.parse(text)
     assert str(caught.value) == fault
-    assert FlowSource.faults(text)[0] == fault
+    assert FlowSource.errors(text)[0] == fault
 
 
 @pytest.mark.parametrize(
@@ -85,22 +85,22 @@ def test_parse_and_faults_say_what_is_wrong_with_the_names_and_where(text: str, 
         (
             "id: hello\nnamespace: demo\ntasks: [",
             [
-                "is no valid YAML: line 4, column 1: while parsing a flow node, "
+                "is not valid YAML: line 4, column 1: while parsing a flow node, "
                 "did not find expected node content"
             ],
         ),
         (
             f"{FLOW}id: other",
-            ['is no valid YAML: line 9, column 1: the key "id" stands twice'],
+            ['is not valid YAML: line 9, column 1: the key "id" is duplicate'],
         ),
         (
             FLOW + "inputs:\n  - {id: a, id: b}",
-            ['is no valid YAML: line 10, column 13: the key "id" stands twice'],
+            ['is not valid YAML: line 10, column 13: the key "id" is duplicate'],
         ),
         (
             "id: hello\nnamespace: demo\n---\nid: other",
             [
-                "is no valid YAML: line 3, column 1: "
+                "is not valid YAML: line 3, column 1: "
                 "expected a single document in the stream, but found another document"
             ],
         ),
@@ -131,7 +131,7 @@ def test_parse_and_faults_say_what_is_wrong_with_the_names_and_where(text: str, 
     ],
 )
 def test_faults_of_the_content_are_told_without_a_server(text: str, faults: list[str]):
-    assert FlowSource.faults(text) == faults
+    assert FlowSource.errors(text) == faults
 
 
 @pytest.mark.parametrize(
@@ -150,15 +150,15 @@ def test_faults_of_the_content_are_told_without_a_server(text: str, faults: list
 )
 def test_a_task_in_a_task_is_found(holder: str):
     text = FLOW + f"errors: [{{id: outer, {holder % '{id: log}'}}}]"
-    assert FlowSource.faults(text) == ['has more than one task with the id "log"']
+    assert FlowSource.errors(text) == ['has more than one task with the id "log"']
 
 
 def test_labels_and_other_mappings_with_an_id_are_no_tasks():
-    assert FlowSource.faults(FLOW + "labels: {id: log}\nvariables: {tasks: [{id: log}]}") == []
+    assert FlowSource.errors(FLOW + "labels: {id: log}\nvariables: {tasks: [{id: log}]}") == []
 
 
 def test_every_fault_is_told_at_once():
-    assert len(FlowSource.faults("id: pause\nnamespace: Demo\nlabel: x\n")) == 4
+    assert len(FlowSource.errors("id: pause\nnamespace: Demo\nlabel: x\n")) == 4
 
 
 # https://kestra.io/docs/migration-guide/1.0.0/reserved-flow-ids
@@ -196,7 +196,7 @@ def test_ids_and_namespaces_are_accepted_exactly_where_kestra_accepts_them(
     shown = [yaml.dump(name, default_style='"').strip() for name in (flow_id, namespace)]
     written = shown if is_quoted else [flow_id, namespace]
     text = f"id: {written[0]}\nnamespace: {written[1]}\ntasks: [{{id: a}}]\n"
-    assert (FlowSource.faults(text) == []) is is_accepted(flow_id, namespace)
+    assert (FlowSource.errors(text) == []) is is_accepted(flow_id, namespace)
     try:
         source = FlowSource.parse(text)
     except ValueError:
@@ -216,7 +216,7 @@ def test_a_flow_keeps_its_text_and_is_called_what_its_yaml_says(text: str):
 
 @given(st.text() | st.text("id: names\n-[]{}\"'#&*|>\t\r"))
 def test_any_text_is_a_flow_or_has_a_fault(text: str):
-    faults = FlowSource.faults(text)
+    faults = FlowSource.errors(text)
     try:
         FlowSource.parse(text)
     except ValueError as error:

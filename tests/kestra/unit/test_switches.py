@@ -226,7 +226,7 @@ def test_an_unusual_text_is_switched_as_meant_or_refused(text: str, switches: Sw
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"), [("id: [", "is no valid YAML"), ("- a", "is no YAML mapping")]
+    ("text", "fault"), [("id: [", "is not valid YAML"), ("- a", "is not a YAML mapping")]
 )
 def test_what_is_no_flow_is_not_switched(text: str, fault: str):
     with pytest.raises(ValueError, match=fault):

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.output import Unknown
 
-from infra.kestra.client import KestraError
-from infra.kestra.lifecycle import key_value, namespace_file
-from infra.kestra.lifecycle.reconcile import digest
+from infra.kestra.content import digest
+from infra.kestra.errors import KestraError
+from infra.kestra.lifecycle.key_value import lifecycle as key_value
+from infra.kestra.lifecycle.namespace_file import lifecycle as namespace_file
 from tests.kestra.unit.fake_kestra import CONNECTION, FakeKestra, Props, serving, stored
 
 UNKNOWN: Any = Unknown()
@@ -75,11 +76,11 @@ def test_the_same_file_is_taken_over_and_another_only_where_it_may(kestra: FakeK
     assert namespace_file.create(file()).outs == written_file()
     kestra.files[FILE] = b"select 2"
     message = (
-        "file sql/a.sql of namespace demo exists already on the server, with other content. "
-        "Take it over with adopt=True, or delete it there"
+        "already exists on the server with different content. Adopt it with adopt=True, or delete "
+        "it there"
     )
     assert faults(namespace_file, {}, file()) == {"path": message}
-    with pytest.raises(KestraError, match=re.escape(message)):
+    with pytest.raises(KestraError, match=re.escape(f"file {FILE}: {message}")):
         namespace_file.create(file())
     assert kestra.files[FILE] == b"select 2"
     assert faults(namespace_file, {}, file(adopt=True)) == {}
@@ -204,7 +205,7 @@ def test_a_value_arrives_as_its_type_and_is_read_as_written(
 def test_a_value_that_is_none_of_its_type_is_found_without_a_server(type_: str, value: str):
     found = faults(key_value, {}, pair(value, type_), is_preview=False)
     assert found.keys() == {"value"}
-    assert found["value"].startswith(f"is no {type_}: ")
+    assert found["value"].startswith(f"is not a valid {type_}: ")
 
 
 def test_a_fault_does_not_show_a_value_that_may_be_secret():
@@ -245,12 +246,12 @@ def test_nothing_is_asked_outside_a_preview(kestra: FakeKestra, lifecycle: Any, 
 def test_a_key_that_exists_already_is_taken_over_only_where_it_may(kestra: FakeKestra):
     kestra.key_values[KEY] = {"type": "NUMBER", "value": 1}
     message = (
-        "key limit of namespace demo exists already on the server, with another value. "
-        "Take it over with adopt=True, or delete it there"
+        "already exists on the server with different content. Adopt it with adopt=True, or delete "
+        "it there"
     )
     for news in (pair("true", "BOOLEAN"), pair("1"), pair("2", "NUMBER")):
         assert faults(key_value, {}, news) == {"key": message}
-        with pytest.raises(KestraError, match=re.escape(message)):
+        with pytest.raises(KestraError, match=re.escape(f"key {KEY}: {message}")):
             key_value.create(news)
     assert kestra.writes == []
     key_value.create(pair("2", "NUMBER", adopt=True))
