@@ -42,10 +42,10 @@ from tests.kestra.integration.resources import Props, stored, text
 from tests.kestra.servers import (
     PASSWORD,
     ROOT,
+    KestraServer,
     PostgresServer,
-    StandIn,
     free_port,
-    running_stand_in,
+    running_kestra,
 )
 
 _TIMEOUT = 0.3  # seconds for which the client waits for an answer
@@ -78,13 +78,15 @@ def wait(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def server(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    with running_stand_in(postgres, tmp_path_factory.mktemp("kestra")) as server:
+def server(
+    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[KestraServer]:
+    with running_kestra(postgres, tmp_path_factory.mktemp("kestra")) as server:
         yield server
 
 
 @pytest.fixture
-def proxy(server: StandIn) -> Iterator[FaultProxy]:
+def proxy(server: KestraServer) -> Iterator[FaultProxy]:
     with FaultProxy(server.base) as proxy:
         yield proxy
 
@@ -99,7 +101,7 @@ class Content(ABC):
     flows: tuple[str, ...]
     kind: Any
 
-    def __init__(self, proxy: FaultProxy, server: StandIn) -> None:
+    def __init__(self, proxy: FaultProxy, server: KestraServer) -> None:
         self.proxy = proxy
         self.http = server.client()
         self.namespace = f"faults.n{next(_numbers)}"
@@ -167,18 +169,18 @@ class Directory(Content):
 
 
 @pytest.fixture(params=[OneFlow, Directory])
-def content(request: pytest.FixtureRequest, proxy: FaultProxy, server: StandIn) -> Content:
+def content(request: pytest.FixtureRequest, proxy: FaultProxy, server: KestraServer) -> Content:
     made: Content = request.param(proxy, server)
     return made
 
 
 @pytest.fixture
-def one_flow(proxy: FaultProxy, server: StandIn) -> OneFlow:
+def one_flow(proxy: FaultProxy, server: KestraServer) -> OneFlow:
     return OneFlow(proxy, server)
 
 
 @pytest.fixture
-def folder(proxy: FaultProxy, server: StandIn) -> Directory:
+def folder(proxy: FaultProxy, server: KestraServer) -> Directory:
     return Directory(proxy, server)
 
 
@@ -452,11 +454,11 @@ def test_a_missing_flow_is_created_again_and_one_that_goes_in_the_middle_is_an_e
 
 
 def test_a_server_that_is_not_ready_is_waited_for(
-    server: StandIn, wait: dict[str, float], monkeypatch: pytest.MonkeyPatch
+    server: KestraServer, wait: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait["wait"] = 20.0
     name, port = f"faults.n{next(_numbers)}", free_port()
-    late = StandIn(server.database, server.folder, port=port)
+    late = KestraServer(server.database, server.folder, port=port)
     start = threading.Timer(0.5, late.start)
     start.start()
     try:
@@ -468,9 +470,12 @@ def test_a_server_that_is_not_ready_is_waited_for(
         late.kill()
 
 
-@pytest.mark.parametrize("stop", [StandIn.stop, StandIn.kill])
+@pytest.mark.parametrize("stop", [KestraServer.stop, KestraServer.kill])
 def test_a_server_that_is_restarted_in_the_middle_gets_every_flow_once(
-    folder: Directory, server: StandIn, wait: dict[str, float], stop: Callable[[StandIn], object]
+    folder: Directory,
+    server: KestraServer,
+    wait: dict[str, float],
+    stop: Callable[[KestraServer], object],
 ) -> None:
     wait["wait"] = 30.0
     folder.flows = tuple(f"f{number}" for number in range(30))
@@ -629,7 +634,7 @@ def test_a_preview_outlasts_a_fault(content: Content, case: str) -> None:
 
 @pytest.mark.parametrize("fault", [loses_answer, answers_late(_LATE), cuts_body, drops])
 def test_files_and_key_values_outlast_a_fault(
-    proxy: FaultProxy, server: StandIn, fault: Fault
+    proxy: FaultProxy, server: KestraServer, fault: Fault
 ) -> None:
     name = f"faults.n{next(_numbers)}"
     file = resources.file(proxy.url, name, "a/b.txt", "text")

@@ -1,6 +1,5 @@
 """The life of one dashboard, on servers with and without dashboards."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from infra.kestra.lifecycle.dashboard import lifecycle as dashboard
 from infra.kestra.provider import DashboardProvider
 from infra.kestra.source import dashboard_id
 from tests.kestra.mocks import DASHBOARD, Deployment, run
-from tests.kestra.unit.fake_kestra import CONNECTION, FakeKestra, Props, serving, stored
+from tests.kestra.unit.fake_kestra import CONNECTION, FakeKestra, Props, stored
 
 TEXT = "# Loads.\nid: loads\ntitle: Loads\ncharts: []\n"
 OTHER_TEXT = TEXT.replace("title: Loads", "title: All loads")
@@ -26,12 +25,6 @@ EXISTS = (
     "already exists on the server with different content. Adopt it with adopt=True, or delete it "
     "there"
 )
-
-
-@pytest.fixture
-def kestra() -> Iterator[FakeKestra]:
-    with serving() as server:
-        yield server
 
 
 def without_dashboards(kestra: FakeKestra, version: str) -> str:

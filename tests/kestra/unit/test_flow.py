@@ -2,7 +2,6 @@
 
 import base64
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,12 +30,6 @@ KEY = "demo/hello"
 TEXT = flow_text("demo", "hello")
 OTHER_TEXT = flow_text("demo", "hello", "Goodbye")
 UNKNOWN: Any = Unknown()
-
-
-@pytest.fixture
-def kestra() -> Iterator[FakeKestra]:
-    with serving() as server:
-        yield server
 
 
 def props(**changes: object) -> Props:
