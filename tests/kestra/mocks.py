@@ -46,6 +46,7 @@ class Resource:
     deleted_with: str
     protect: bool
     ignore_changes: tuple[str, ...]
+    aliases: tuple[str, ...]
 
     @property
     def key(self) -> str:
@@ -116,6 +117,7 @@ class _Monitor(mocks.MockMonitor):
                     deleted_with=_key(request.deletedWith),
                     protect=request.protect,
                     ignore_changes=tuple(request.ignoreChanges),
+                    aliases=tuple(str(alias.spec).strip() for alias in request.aliases),
                 )
             )
         return super().RegisterResource(request)

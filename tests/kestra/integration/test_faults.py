@@ -43,9 +43,7 @@ from tests.kestra.servers import (
     PASSWORD,
     ROOT,
     KestraServer,
-    PostgresServer,
     free_port,
-    running_kestra,
 )
 
 _TIMEOUT = 0.3  # seconds for which the client waits for an answer
@@ -75,14 +73,6 @@ def wait(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
     monkeypatch.setattr(connection, "_client", client)
     return settings
-
-
-@pytest.fixture(scope="module")
-def server(
-    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[KestraServer]:
-    with running_kestra(postgres, tmp_path_factory.mktemp("kestra")) as server:
-        yield server
 
 
 @pytest.fixture
@@ -643,11 +633,11 @@ def test_files_and_key_values_outlast_a_fault(
     proxy.inject("PUT ", fault, times=1)
     file_outs = stored(namespace_file.create(file).outs)
     key_outs = stored(key_value.create(key).outs)
-    assert namespace_file.read("", file_outs).outs == file_outs
-    assert key_value.read("", key_outs).outs == key_outs
+    assert namespace_file.read(namespace_file.identity(file), file_outs).outs == file_outs
+    assert key_value.read(key_value.identity(key), key_outs).outs == key_outs
     proxy.inject("DELETE ", fault, times=2)
-    namespace_file.delete("", file_outs)
-    key_value.delete("", key_outs)
+    namespace_file.delete(namespace_file.identity(file), file_outs)
+    key_value.delete(key_value.identity(key), key_outs)
     http = server.client()
     assert http.get(f"/namespaces/{name}/files", params={"path": "a/b.txt"}).status_code == 404
     assert http.get(f"/namespaces/{name}/kv/k").status_code == 404
@@ -662,8 +652,14 @@ def test_a_page_instead_of_an_answer_is_no_success(proxy: FaultProxy) -> None:
     for change, request in (
         (lambda: namespace_file.create(file), f"POST {path}/files?path=a.txt: status 200: "),
         (lambda: key_value.create(key), f"PUT {path}/kv/k: status 200: "),
-        (lambda: namespace_file.delete("", file), f"DELETE {path}/files?path=a.txt: status 200: "),
-        (lambda: key_value.delete("", key), f"DELETE {path}/kv/k: status 200: "),
+        (
+            lambda: namespace_file.delete(namespace_file.identity(file), file),
+            f"DELETE {path}/files?path=a.txt: status 200: ",
+        ),
+        (
+            lambda: key_value.delete(key_value.identity(key), key),
+            f"DELETE {path}/kv/k: status 200: ",
+        ),
     ):
         with pytest.raises(KestraError) as caught:
             change()

@@ -17,7 +17,7 @@ from infra.kestra.lifecycle.namespace import lifecycle as namespace
 from infra.kestra.lifecycle.namespace_file import lifecycle as namespace_file
 from tests.kestra.integration import resources
 from tests.kestra.integration.resources import stored, text
-from tests.kestra.servers import PASSWORD, USERNAME, KestraServer, PostgresServer, running_kestra
+from tests.kestra.servers import PASSWORD, USERNAME, KestraServer
 
 TENANT = "main"
 _BINARY = bytes(range(256))
@@ -32,14 +32,6 @@ VALUES = {
     "JSON": ('{"a": [1, null]}', '{"a": [1, null]}', {"a": [1, None]}),
 }
 _numbers = count()
-
-
-@pytest.fixture(scope="module")
-def server(
-    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[KestraServer]:
-    with running_kestra(postgres, tmp_path_factory.mktemp("kestra")) as server:
-        yield server
 
 
 @pytest.fixture
@@ -129,7 +121,7 @@ def test_files_go_both_ways(
     assert official.files.file_content(name, "/sql/größe.zip", TENANT) == _BINARY
     assert official.files.search_namespace_files(name, "größe", TENANT) == ["/sql/größe.zip"]
     official.files.create_namespace_file(name, "/sql/größe.zip", TENANT, b"edited")
-    read = namespace_file.read("id", outs)
+    read = namespace_file.read(namespace_file.identity(props), outs)
     assert read.inputs is not None
     assert read.inputs["content"] == "edited"
 
@@ -139,19 +131,18 @@ def test_key_values_go_both_ways(
     server: KestraServer, official: kestrapy.KestraClient, name: str, type_: str
 ) -> None:
     value, ion, meaning = VALUES[type_]
-    outs = stored(
-        key_value.create(resources.key_value(server.base, name, "ours", value, type_)).outs
-    )
+    props = resources.key_value(server.base, name, "ours", value, type_)
+    outs = stored(key_value.create(props).outs)
     found = official.kv.key_value(name, "ours", TENANT)
     assert found.type is kestrapy.KVType(type_)
     assert found.value == meaning
 
     official.kv.set_key_value(name, "theirs", TENANT, ion)
-    # It is what ours is, so that it is taken over without a word.
+    # It has the same value, so that it is adopted silently.
     key_value.create(resources.key_value(server.base, name, "theirs", value, type_))
 
     assert official.kv.delete_key_value(name, "ours", TENANT) is True
-    assert key_value.read("id", outs).id == ""
+    assert key_value.read(key_value.identity(props), outs).id == ""
 
 
 def test_dashboards_go_both_ways(server: KestraServer, official: kestrapy.KestraClient) -> None:
@@ -159,7 +150,7 @@ def test_dashboards_go_both_ways(server: KestraServer, official: kestrapy.Kestra
     props = resources.dashboard(server.base, source)
     assert official.dashboards.validate_dashboard(TENANT, source).constraints is None
     assert official.dashboards.create_dashboard(TENANT, source)["id"] == "größe"
-    # It is what ours is, so that it is taken over without a word.
+    # It has the same value, so that it is adopted silently.
     outs = stored(dashboard.create(props).outs)
     assert official.dashboards.search_dashboards(TENANT, q="größe")["total"] == 1
     edited = source.replace("title: Größe", "title: Weite")

@@ -395,7 +395,9 @@ def test_a_folder_takes_over_what_exists_where_that_is_said(
     props = resources.directory(server.base, name, flows)
     failures = namespace.check({}, {**props, "isPreview": True}).failures
     assert [failure.property for failure in failures] == ['flows["a"]']
-    assert failures[0].reason.startswith(f"flows/{name}/a.yaml: already exists on the server")
+    assert failures[0].reason.startswith(
+        f"flows/{name}/a.yaml: revision 1 already exists on the server"
+    )
 
     refused = stored(namespace.create(props).outs)
     assert refused["failures"].keys() == {"a"}
@@ -415,23 +417,25 @@ def test_a_file_lives_and_dies(
     props = resources.file(server.base, browser.namespace, path, encode(content))
     outs = stored(namespace_file.create(props).outs)
     assert browser.file(path) == content
-    assert namespace_file.read("id", outs).id == "id"
-    assert not namespace_file.diff("id", outs, props).changes
+    assert namespace_file.read(namespace_file.identity(props), outs).id != ""
+    assert not namespace_file.diff(namespace_file.identity(props), outs, props).changes
 
     browser.write_file(path, b"edited")
-    read = namespace_file.read("id", outs)
+    read = namespace_file.read(namespace_file.identity(props), outs)
     assert read.inputs is not None
     assert read.inputs["content"] == "edited"
-    assert namespace_file.diff("id", stored(read.outs), props).changes
-    outs = stored(namespace_file.update("id", stored(read.outs), props).outs)
+    assert namespace_file.diff(namespace_file.identity(props), stored(read.outs), props).changes
+    outs = stored(
+        namespace_file.update(namespace_file.identity(props), stored(read.outs), props).outs
+    )
     assert browser.file(path) == content
 
     browser.delete_file(path)
-    assert namespace_file.read("id", outs).id == ""
+    assert namespace_file.read(namespace_file.identity(props), outs).id == ""
     outs = stored(namespace_file.create(props).outs)
-    namespace_file.delete("id", outs)
+    namespace_file.delete(namespace_file.identity(props), outs)
     assert browser.file(path) is None
-    namespace_file.delete("id", outs)
+    namespace_file.delete(namespace_file.identity(props), outs)
 
 
 def test_a_file_that_exists_is_taken_over_where_that_is_said(
@@ -439,7 +443,7 @@ def test_a_file_that_exists_is_taken_over_where_that_is_said(
 ) -> None:
     browser.write_file("a.txt", b"by hand")
     props = resources.file(server.base, browser.namespace, "a.txt", "ours")
-    with pytest.raises(KestraError, match="already exists on the server, with other content"):
+    with pytest.raises(KestraError, match="already exists on the server with different content"):
         namespace_file.create(props)
     assert len(namespace_file.check({}, {**props, "isPreview": True}).failures) == 1
     namespace_file.create({**props, "adopt": True})
@@ -466,8 +470,8 @@ def test_a_key_lives_and_dies(server: KestraServer, browser: Browser, type_: str
     assert key_value.check({}, {**props, "isPreview": True}).failures == []
     outs = stored(key_value.create(props).outs)
     assert browser.key("k").json() == {"type": type_, "value": meaning}
-    assert stored(key_value.read("id", outs).outs) == outs
-    assert not key_value.diff("id", outs, props).changes
+    assert stored(key_value.read(key_value.identity(props), outs).outs) == outs
+    assert not key_value.diff(key_value.identity(props), outs, props).changes
     key_value.create(props)
 
     # Another value, and one of another type.
@@ -475,32 +479,34 @@ def test_a_key_lives_and_dies(server: KestraServer, browser: Browser, type_: str
         browser.set_key("k", ion)
         with pytest.raises(KestraError, match="already exists on the server"):
             key_value.create(props)
-        read = key_value.read("id", outs)
-        assert read.id == "id"
+        read = key_value.read(key_value.identity(props), outs)
+        assert read.id != ""
         assert read.inputs is not None
         found = browser.key("k").json()
         assert read.inputs["type"] == found["type"]
-        assert key_value.diff("id", stored(read.outs), props).changes
-        outs = stored(key_value.update("id", stored(read.outs), props).outs)
+        assert key_value.diff(key_value.identity(props), stored(read.outs), props).changes
+        outs = stored(key_value.update(key_value.identity(props), stored(read.outs), props).outs)
         assert browser.key("k").json() == {"type": type_, "value": meaning}
 
-    key_value.delete("id", outs)
+    key_value.delete(key_value.identity(props), outs)
     assert browser.key("k").status_code == 404
-    assert key_value.read("id", outs).id == ""
-    key_value.delete("id", outs)
+    assert key_value.read(key_value.identity(props), outs).id == ""
+    key_value.delete(key_value.identity(props), outs)
 
 
 def test_a_key_is_gone_after_its_time_to_live(server: KestraServer, browser: Browser) -> None:
     props = resources.key_value(server.base, browser.namespace, "k", "v", ttl="PT1S")
     outs = stored(key_value.create(props).outs)
-    assert key_value.read("id", outs).id == "id"
+    assert key_value.read(key_value.identity(props), outs).id != ""
     time.sleep(1.1)
-    assert key_value.read("id", outs).id == ""
+    assert key_value.read(key_value.identity(props), outs).id == ""
     key_value.create(props)
     assert browser.key("k").json() == {"type": "STRING", "value": "v"}
-    changed = key_value.diff("id", outs, {**props, "ttl": "PT1H"})
+    changed = key_value.diff(key_value.identity(props), outs, {**props, "ttl": "PT1H"})
     assert (changed.changes, changed.replaces) == (True, [])
-    assert key_value.diff("id", outs, {**props, "key": "other"}).replaces == ["key"]
+    assert key_value.diff(key_value.identity(props), outs, {**props, "key": "other"}).replaces == [
+        "key"
+    ]
 
 
 def test_no_error_of_a_secret_tells_it(server: KestraServer, browser: Browser) -> None:
