@@ -7,6 +7,8 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ import pytest
 import infra.kestra
 from infra.kestra.provider import FlowProvider
 
+_LIBRARY = Path(infra.kestra.__file__).parent
 _STATES = Path(__file__).parents[2] / "e2e" / "states"
 _PROGRAM = """
 import sys
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pulumi
@@ -68,10 +73,7 @@ assert not others, others
 
 
 def test_a_copy_under_another_name_declares_resources_and_serves_its_providers(tmp_path: Path):
-    library = Path(infra.kestra.__file__).parent
-    shutil.copytree(
-        library, tmp_path / "lifted", ignore=shutil.ignore_patterns("__pycache__", "README.md")
-    )
+    shutil.copytree(_LIBRARY, tmp_path / "lifted")
     (tmp_path / "flows/demo").mkdir(parents=True)
     (tmp_path / "flows/demo/a.yaml").write_text("id: a\nnamespace: demo\ntasks: [{id: t}]\n")
     (tmp_path / "dashboards").mkdir()
@@ -106,3 +108,11 @@ def test_the_provider_of_an_old_state_loads(resource: dict[str, Any]):
     checked = provider.check(resource["inputs"], dict(resource["inputs"]))
     assert checked.failures == []
     assert not provider.diff(resource["id"], resource["outputs"], checked.inputs).changes
+
+
+def test_the_package_has_the_pins_that_it_is_tested_with():
+    project = tomllib.loads((_LIBRARY / "pyproject.toml").read_text())["project"]
+    assert project["dependencies"]
+    for pin in project["dependencies"]:
+        name, _, pinned = pin.partition("==")
+        assert version(name) == pinned
