@@ -1,4 +1,4 @@
-"""A client for the part of Kestra's HTTP API that Podium needs."""
+"""A client for the part of Kestra's HTTP API that manages content and runs flows."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -21,10 +21,10 @@ _FIRST_VERSION_WITH_TENANT = (0, 23)
 _FIRST_VERSION_WITH_DASHBOARD_IDS = (1, 0)
 _TENANT = "main"
 _CONNECTIONS = 10
-# The request did not reach the server, or the server did nothing about it.
+# The request did not reach the server, or the server did not act on it.
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _REFUSED = frozenset({429, 503})
-# A proxy's word that it got no answer: the server may have done it or not.
+# A proxy got no answer: the server may have acted on the request or not.
 _UNCERTAIN = frozenset({502, 504})
 # A server that fails three times on one request fails for good.
 _ATTEMPTS = 3
@@ -34,11 +34,10 @@ _Kind = TypeVar("_Kind", dict[str, Any], list[Any])
 
 
 class KestraClient:
-    """Talks to one Kestra server, 0.20 or later.
+    """A client of one Kestra server, 0.20 or later, for use by several threads.
 
-    Every request is repeated, with growing pauses, while the server does not take it; a request
-    that is safe to repeat also where its answer is lost. The methods may be called by several
-    threads at once.
+    A request is retried with growing pauses while the server does not take it, and one that is safe
+    to repeat also if its answer is lost.
     """
 
     def __init__(
@@ -50,13 +49,13 @@ class KestraClient:
         wait: float = 180.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """Keeps the address; the first request connects.
+        """Stores the address; the first request connects.
 
         Args:
-            url: where the server answers, such as http://localhost:8080.
-            username: the login.
-            password: its password.
-            wait: seconds for which an unreachable server is waited for.
+            url: the address of the server, such as http://localhost:8080.
+            username: the user, an e-mail address.
+            password: the user's password.
+            wait: seconds to retry while the server is unreachable.
             transport: replaces the network in tests.
         """
         self._url = url.rstrip("/")
@@ -84,7 +83,7 @@ class KestraClient:
 
     @cached_property
     def version(self) -> str:
-        """What the server says of its version, such as 1.3.34."""
+        """The version of the server, such as 1.3.34."""
         configs = _json(self._request("GET", "/api/v1/configs"), dict)
         return str(configs.get("version", ""))
 
@@ -93,12 +92,12 @@ class KestraClient:
         """Returns the first two numbers of the version."""
         numbers = re.match(r"(\d+)\.(\d+)", self.version)
         if not numbers:
-            raise RequestFailed(f'{self._url} says "{self.version}" of its version: is it Kestra?')
+            raise RequestFailed(f'{self._url} has the version "{self.version}": is it Kestra?')
         return int(numbers[1]), int(numbers[2])
 
     @property
     def _root(self) -> str:
-        """Returns the path under which the API lies, which has a tenant since 0.23."""
+        """Returns the root path of the API, which has a tenant since 0.23."""
         has_tenant = self._release >= _FIRST_VERSION_WITH_TENANT
         return f"/api/v1/{_TENANT}" if has_tenant else "/api/v1"
 
@@ -106,7 +105,7 @@ class KestraClient:
         """Waits for the server and logs in.
 
         Raises:
-            RequestFailed: it does not answer in time, is no Kestra, or does not know the login.
+            RequestFailed: it does not answer in time, is not Kestra, or rejects the login.
         """
         # Since 1.0 the version can be read without a login.
         self._request("GET", f"{self._root}/flows/search", params={"size": 1})
@@ -119,7 +118,7 @@ class KestraClient:
         return {flow["id"]: flow["revision"] for flow in flows}
 
     def get_flow(self, namespace: str, flow_id: str) -> dict[str, Any] | None:
-        """Returns a flow with its `source` and `revision`, or None where there is none."""
+        """Returns a flow with its `source` and `revision`, or None if it does not exist."""
         path = f"{self._root}/flows/{namespace}/{flow_id}"
         response = self._request("GET", path, params={"source": "true"}, accept=(404,))
         return None if response.status_code == 404 else _json(response, dict)
@@ -127,12 +126,12 @@ class KestraClient:
     def create_flow(self, namespace: str, flow_id: str, source: str) -> dict[str, Any]:
         """Creates the flow that a YAML text describes and returns it.
 
-        Where the answer is lost, the server is asked whether the flow is there; where it comes to
-        be there later, the next attempt is refused and the server asked again.
+        If the answer is lost, the server is asked whether the flow exists; if it is created later,
+        the next attempt is refused and the server asked again.
 
         Args:
-            namespace: the namespace that the text names.
-            flow_id: the id that the text names.
+            namespace: the namespace in the text.
+            flow_id: the id in the text.
             source: the text.
 
         Raises:
@@ -151,22 +150,22 @@ class KestraClient:
         return _json(self._send_source("PUT", path, source), dict)
 
     def delete_flow(self, namespace: str, flow_id: str) -> None:
-        """Deletes a flow; one that is gone already is no error."""
+        """Deletes a flow; it is no error if it is gone already."""
         self._request("DELETE", f"{self._root}/flows/{namespace}/{flow_id}", accept=(404,))
 
     def delete_flows(self, namespace: str, flow_ids: Collection[str]) -> None:
-        """Deletes flows in one request; those that are gone already are no error."""
+        """Deletes flows in one request; it is no error if some are gone already."""
         flows = [{"namespace": namespace, "id": flow_id} for flow_id in flow_ids]
         path = f"{self._root}/flows/delete/by-ids"
         if self._request("DELETE", path, json=flows, accept=(404,)).status_code == 404:
-            # One that is gone makes the server refuse the others too.
+            # One that is gone makes the server refuse the whole request.
             for flow_id in flow_ids:
                 self.delete_flow(namespace, flow_id)
 
     def validate_flow(self, source: str) -> dict[str, Any]:
-        """Returns the server's opinion of a YAML text.
+        """Returns the server's validation of a YAML text.
 
-        Its `constraints` is a text where the flow would be refused; `warnings`, `infos` and
+        Its `constraints` is a text if the flow would be refused; `warnings`, `infos` and
         `deprecationPaths` are lists.
         """
         path = f"{self._root}/flows/validate"
@@ -176,7 +175,7 @@ class KestraClient:
     # Namespace files and key-values
 
     def get_file(self, namespace: str, path: str) -> bytes | None:
-        """Returns the content of a namespace file, or None where there is none."""
+        """Returns the content of a namespace file, or None if it does not exist."""
         response = self._request("GET", self._file(namespace, path), accept=(404,))
         return None if response.status_code == 404 else response.content
 
@@ -185,17 +184,17 @@ class KestraClient:
         self._request(
             "POST",
             self._file(namespace, path),
-            # Kestra unpacks what is called *.zip here.
+            # Kestra would unpack a file named *.zip here.
             files={"fileContent": ("file", content)},
             repeatable=True,
         )
 
     def delete_file(self, namespace: str, path: str) -> None:
-        """Deletes a namespace file; one that is gone already is no error."""
+        """Deletes a namespace file; it is no error if it is gone already."""
         self._request("DELETE", self._file(namespace, path), accept=(404,))
 
     def get_key_value(self, namespace: str, key: str) -> dict[str, Any] | None:
-        """Returns the `type` and `value` of a key, or None where there is none or no more."""
+        """Returns the `type` and `value` of a key, or None if it does not exist or expired."""
         response = self._request("GET", self._key(namespace, key), accept=(404, 410))
         return _json(response, dict) if response.is_success else None
 
@@ -206,36 +205,36 @@ class KestraClient:
             namespace: the namespace.
             key: the key.
             value: the value as JSON, or a bare timestamp.
-            ttl: how long it stays, an ISO 8601 duration such as PT1H, or None for ever.
+            ttl: its time to live, an ISO 8601 duration such as PT1H, or None for ever.
         """
-        # Text is what every version takes; since 1.1 it is the only form.
+        # Every version takes text; since 1.1 it is the only form.
         headers = {"Content-Type": "text/plain", **({"ttl": ttl} if ttl else {})}
         self._request("PUT", self._key(namespace, key), content=value.encode(), headers=headers)
 
     def delete_key_value(self, namespace: str, key: str) -> None:
-        """Deletes a key; one that is gone already is no error."""
+        """Deletes a key; it is no error if it is gone already."""
         self._request("DELETE", self._key(namespace, key), accept=(404,))
 
     # Dashboards
 
     @cached_property
     def has_dashboards(self) -> bool:
-        """Whether the server keeps dashboards, under the ids that their texts name."""
+        """Whether the server has dashboards, under the ids in their texts."""
         if self._release < _FIRST_VERSION_WITH_DASHBOARD_IDS:
             return False
         path = f"{self._root}/dashboards"
         return self._request("GET", path, params={"size": 1}, accept=(404, 501)).is_success
 
     def get_dashboard(self, dashboard_id: str) -> str | None:
-        """Returns the YAML text of a dashboard, or None where there is none."""
+        """Returns the YAML text of a dashboard, or None if it does not exist."""
         response = self._request("GET", self._dashboard(dashboard_id), accept=(404,))
         return None if response.status_code == 404 else str(_json(response, dict)["sourceCode"])
 
     def create_dashboard(self, dashboard_id: str, source: str) -> None:
-        """Creates the dashboard that a YAML text describes; a lost answer is no failure.
+        """Creates the dashboard that a YAML text describes; a lost answer is no error.
 
         Args:
-            dashboard_id: the id that the text names.
+            dashboard_id: the id in the text.
             source: the text.
 
         Raises:
@@ -253,12 +252,12 @@ class KestraClient:
         self._send_source("PUT", self._dashboard(dashboard_id), source)
 
     def delete_dashboard(self, dashboard_id: str) -> None:
-        """Deletes a dashboard; one that is gone already is no error."""
-        # Kestra calls that a conflict.
+        """Deletes a dashboard; it is no error if it is gone already."""
+        # Kestra answers with a conflict if it is gone.
         self._request("DELETE", self._dashboard(dashboard_id), accept=(404, 409))
 
     def validate_dashboard(self, source: str) -> dict[str, Any]:
-        """Returns the server's opinion of a YAML text, in the form of `validate_flow`."""
+        """Returns the server's validation of a YAML text, in the form of `validate_flow`."""
         path = f"{self._root}/dashboards/validate"
         return _json(self._send_source("POST", path, source, repeatable=True), dict)
 
@@ -305,7 +304,7 @@ class KestraClient:
         Args:
             kind: the last part of the path, such as flows.
             source: the text.
-            find: returns what is on the server with this text; asked where an answer is lost.
+            find: returns what the server has with this text; called if an answer is lost.
         """
         attempts = 0
         is_uncertain = False
@@ -345,17 +344,17 @@ class KestraClient:
         Args:
             method: the HTTP method.
             path: the path below the server's URL.
-            accept: error status codes that are an answer to the caller.
-            repeatable: whether a POST may be repeated where its answer is lost.
+            accept: error status codes that the caller handles.
+            repeatable: whether a POST may be repeated if its answer is lost.
             options: what httpx takes.
 
         Raises:
             Unavailable: no answer in time.
-            RequestFailed: one that says the request failed.
+            RequestFailed: the answer is an error.
         """
         repeatable = repeatable or method != "POST"
         retrying = tenacity.Retrying(
-            retry=_is_worth_repeating(repeatable),
+            retry=_may_retry(repeatable),
             wait=_pause,
             stop=_stop(self._wait),
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
@@ -366,7 +365,7 @@ class KestraClient:
             reason = str(error) or type(error).__name__
             raise Unavailable(
                 f"{method} {path}: no answer from {self._url} within {self._wait:.0f} s "
-                f"({reason}); the container's log says why",
+                f"({reason}); see its log",
                 is_uncertain=not isinstance(error, _UNSENT),
             ) from error
         status = response.status_code
@@ -380,7 +379,7 @@ class KestraClient:
         )
 
 
-def _is_worth_repeating(repeatable: bool) -> tenacity.retry_base:
+def _may_retry(repeatable: bool) -> tenacity.retry_base:
     statuses = _REFUSED | (_UNCERTAIN | {500} if repeatable else frozenset())
     return tenacity.retry_if_exception_type(
         httpx.TransportError if repeatable else _UNSENT
@@ -388,7 +387,7 @@ def _is_worth_repeating(repeatable: bool) -> tenacity.retry_base:
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
-    """Returns the seconds until the next attempt: what the server asks for, or a growing pause."""
+    """Returns the seconds until the next attempt: as the server asks, or growing."""
     growing: Callable[[tenacity.RetryCallState], float] = tenacity.wait_random_exponential(
         multiplier=0.2, max=5
     )
@@ -423,7 +422,7 @@ def _json(response: httpx.Response, kind: type[_Kind]) -> _Kind:
         return body
     request = response.request
     raise RequestFailed(
-        f"{request.method} {request.url}: status {response.status_code}: the answer is no JSON "
+        f"{request.method} {request.url}: status {response.status_code}: the answer is not a JSON "
         f"{'object' if kind is dict else 'array'}: is it Kestra?",
         response.status_code,
         is_uncertain=True,
@@ -431,12 +430,12 @@ def _json(response: httpx.Response, kind: type[_Kind]) -> _Kind:
 
 
 def _is_page(response: httpx.Response) -> bool:
-    """Tells whether something before Kestra answered, whose API has no pages."""
+    """Returns whether a proxy answered: Kestra's API has no pages."""
     return str(response.headers.get("Content-Type")).startswith("text/html")
 
 
 def _message(response: httpx.Response) -> str:
-    """Returns the server's own words about a failure."""
+    """Returns the server's own error message."""
     if response.status_code == 401:
         return "the user name or the password is wrong"
     try:

@@ -356,12 +356,11 @@ class DashboardDirectory(pulumi.ComponentResource):
             # A stack may have them from a time when they had no directory.
             pulumi.ResourceOptions(aliases=[pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE)]),
         )
-        self.registered = pulumi.Output.all(
-            **{
-                stem: Dashboard(stem, connection=connection, path=file, opts=child_opts).registered
-                for stem, file in dashboard_files(path).items()
-            }
-        )
+        registered: dict[str, Any] = {
+            stem: Dashboard(stem, connection=connection, path=file, opts=child_opts).registered
+            for stem, file in dashboard_files(path).items()
+        }
+        self.registered = pulumi.Output.from_input(registered)
         self.register_outputs({"registered": self.registered})
 
 

@@ -21,7 +21,7 @@ from tests.kestra.servers import (
     Database,
     PostgresServer,
     new_database,
-    running_stand_in,
+    running_kestra,
     state,
 )
 
@@ -130,7 +130,7 @@ def new_warehouse(
     files.mkdir()
     with new_database(postgres) as database, served(files) as source:
         address = f"{host or postgres.host}:{port or postgres.port}"
-        with running_stand_in(
+        with running_kestra(
             postgres,
             folder,
             globals={"source": source, "warehouse": f"jdbc:postgresql://{address}/{database.name}"},

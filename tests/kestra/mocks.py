@@ -9,17 +9,6 @@ from typing import Any
 from pulumi.runtime import mocks, rpc, settings, stack
 
 STACK = "pulumi:pulumi:Stack"
-NETWORK = "docker:index/network:Network"
-VOLUME = "docker:index/volume:Volume"
-IMAGE = "docker:index/remoteImage:RemoteImage"
-CONTAINER = "docker:index/container:Container"
-PASSWORD = "random:index/randomPassword:RandomPassword"
-POSTGRESQL = "pulumi:providers:postgresql"
-ROLE = "postgresql:index/role:Role"
-DATABASE = "postgresql:index/database:Database"
-SCHEMA = "postgresql:index/schema:Schema"
-GRANT = "postgresql:index/grant:Grant"
-DEFAULT_PRIVILEGES = "postgresql:index/defaultPrivileges:DefaultPrivileges"
 FLOW = "pulumi-python:dynamic/kestra:Flow"
 FLOW_NAMESPACE = "pulumi-python:dynamic/kestra:Namespace"
 NAMESPACE_FILE = "pulumi-python:dynamic/kestra:NamespaceFile"
@@ -27,6 +16,8 @@ KEY_VALUE = "pulumi-python:dynamic/kestra:KeyValue"
 DASHBOARD = "pulumi-python:dynamic/kestra:Dashboard"
 FLOW_DIRECTORY = "kestra:index:FlowDirectory"
 DASHBOARD_DIRECTORY = "kestra:index:DashboardDirectory"
+
+Computed = Mapping[str, Callable[[str], dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +37,7 @@ class Resource:
     deleted_with: str
     protect: bool
     ignore_changes: tuple[str, ...]
+    aliases: tuple[str, ...]
 
     @property
     def key(self) -> str:
@@ -74,13 +66,12 @@ class Deployment:
 class _Mocks(mocks.Mocks):
     """Answers as the providers would: outputs are inputs and what the provider computes."""
 
-    def __init__(self, failures: Mapping[str, str]) -> None:
+    def __init__(self, failures: Mapping[str, str], computed: Computed) -> None:
         self.failures = failures
+        self.computed = computed
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         computed: dict[str, dict[str, Any]] = {
-            PASSWORD: {"result": f"generated-{args.name}-1A"},
-            IMAGE: {"imageId": f"sha256:{args.name}"},
             FLOW: {"revision": 1},
             DASHBOARD: {"registered": True},
             FLOW_NAMESPACE: {
@@ -88,6 +79,8 @@ class _Mocks(mocks.Mocks):
                 "failures": self.failures,
             },
         }
+        if args.typ in self.computed:
+            computed[args.typ] = self.computed[args.typ](args.name)
         return f"{args.name}-id", {**args.inputs, **computed.get(args.typ, {})}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], None]:
@@ -97,8 +90,8 @@ class _Mocks(mocks.Mocks):
 class _Monitor(mocks.MockMonitor):
     """Records every registration with the options that the plain mocks leave out."""
 
-    def __init__(self, failures: Mapping[str, str]) -> None:
-        super().__init__(_Mocks(failures))
+    def __init__(self, failures: Mapping[str, str], computed: Computed) -> None:
+        super().__init__(_Mocks(failures, computed))
         self.deployment = Deployment()
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name of the gRPC method
@@ -116,6 +109,7 @@ class _Monitor(mocks.MockMonitor):
                     deleted_with=_key(request.deletedWith),
                     protect=request.protect,
                     ignore_changes=tuple(request.ignoreChanges),
+                    aliases=tuple(str(alias.spec).strip() for alias in request.aliases),
                 )
             )
         return super().RegisterResource(request)
@@ -151,6 +145,7 @@ def run(
     program: Callable[[], object],
     stack_name: str = "test",
     failures: Mapping[str, str] = MappingProxyType({}),
+    computed: Computed = MappingProxyType({}),
 ) -> Deployment:
     """Runs a program under mocks and returns what it declared.
 
@@ -158,8 +153,9 @@ def run(
         program: the program.
         stack_name: the name of the stack.
         failures: what fails in each namespace of flows, by flow.
+        computed: the outputs that providers compute from a resource's name, by resource type.
     """
-    monitor = _Monitor(failures)
+    monitor = _Monitor(failures, computed)
 
     def declare() -> None:
         program()

@@ -1,10 +1,11 @@
-"""The servers that tests run against, and their fixtures: Docker, PostgreSQL, Kestra."""
+"""A pytest plugin: the servers that tests run against. Docker, PostgreSQL and Kestra."""
 
 from __future__ import annotations
 
 import base64
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import docker
 import httpx
@@ -42,7 +43,7 @@ class PostgresServer:
     def connect(
         self, dbname: str = "postgres", user: str | None = None, password: str | None = None
     ) -> psycopg.Connection:
-        """Open a connection that commits each statement.
+        """Opens a connection that commits each statement.
 
         Args:
             dbname: the database to connect to.
@@ -66,7 +67,7 @@ class PostgresServer:
         reraise=True,
     )
     def wait_until_ready(self) -> None:
-        """Wait up to 60 seconds until the server answers a login."""
+        """Waits up to 60 seconds until the server answers a login."""
         self.connect().close()
 
 
@@ -95,8 +96,8 @@ class Database:
 
 
 @dataclass
-class StandIn:
-    """A stand-in server: started, stopped and started again on the same data."""
+class KestraServer:
+    """A Kestra server on a loopback port: started, stopped and started again on the same data."""
 
     database: Database
     folder: Path
@@ -143,7 +144,7 @@ class StandIn:
     def start(self) -> None:
         environment = {
             **os.environ,
-            # As in the image: scripts find this Python, with the package `kestra`.
+            # As in the official image: scripts find a Python with the package `kestra`.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "KESTRA_STAND_IN_VERSION": self.version,
             "KESTRA_CONFIGURATION": yaml.safe_dump(self.configuration()),
@@ -152,8 +153,7 @@ class StandIn:
             environment[f"SECRET_{name}"] = base64.b64encode(value.encode()).decode()
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "offline.kestra", "server", "standalone"],
-                cwd=ROOT,
+                [_kestra_command(), "server", "standalone"],
                 env=environment,
                 stdout=log,
                 stderr=log,
@@ -194,7 +194,21 @@ class StandIn:
         )
 
 
-Start = Callable[..., StandIn]
+Start = Callable[..., KestraServer]
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skips the test; in CI, where nothing may be skipped, fails it."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _kestra_command() -> str:
+    """Returns the command line of Kestra."""
+    return shutil.which("kestra") or unavailable(
+        "no command `kestra` on PATH: put the folder of Kestra's own or of the offline one there"
+    )
 
 
 @contextmanager
@@ -212,12 +226,12 @@ def new_database(postgres: PostgresServer) -> Iterator[Database]:
 
 
 @contextmanager
-def starting(database: Database, folder: Path) -> Iterator[Callable[..., StandIn]]:
-    """Starts stand-ins on a database; those that still run are stopped at the end."""
-    started: list[StandIn] = []
+def starting(database: Database, folder: Path) -> Iterator[Callable[..., KestraServer]]:
+    """Starts servers on a database; those that still run are stopped at the end."""
+    started: list[KestraServer] = []
 
-    def start(**settings) -> StandIn:
-        server = StandIn(database, folder, **settings)
+    def start(**settings) -> KestraServer:
+        server = KestraServer(database, folder, **settings)
         started.append(server)
         server.start()
         return server
@@ -229,8 +243,8 @@ def starting(database: Database, folder: Path) -> Iterator[Callable[..., StandIn
 
 
 @contextmanager
-def running_stand_in(postgres: PostgresServer, folder: Path, **settings) -> Iterator[StandIn]:
-    """A stand-in on a database of its own, for tests that share one."""
+def running_kestra(postgres: PostgresServer, folder: Path, **settings) -> Iterator[KestraServer]:
+    """A server on a database of its own, for tests that share one."""
     with new_database(postgres) as database, starting(database, folder) as start:
         yield start(**settings)
 
@@ -238,7 +252,7 @@ def running_stand_in(postgres: PostgresServer, folder: Path, **settings) -> Iter
 class Client:
     """Calls of the API, checked for success."""
 
-    def __init__(self, server: StandIn) -> None:
+    def __init__(self, server: KestraServer) -> None:
         self.server = server
         self.http = server.client()
 
@@ -259,7 +273,7 @@ class Client:
         return response.json()
 
     def run(self, source: str, **inputs: str) -> dict[str, Any]:
-        """Create a flow in the namespace `t` and run it to its end."""
+        """Creates a flow in the namespace `t` and runs it to its end."""
         flow = self.create(f"namespace: t\n{source}")
         return self.start(f"t/{flow['id']}", wait=True, **inputs)
 
@@ -276,7 +290,7 @@ class Client:
         raise AssertionError(f"{execution_id} is {execution['state']}, not {states}")
 
     def wait_for_task(self, execution_id: str, task: str) -> None:
-        """Until the task is under way."""
+        """Waits until the task is running."""
         for _ in range(400):
             found = self.execution(execution_id).get("taskRunList", [])
             if any(run["taskId"] == task and "attempts" in run for run in found):
@@ -308,50 +322,47 @@ def database(postgres: PostgresServer) -> Iterator[Database]:
 
 
 @pytest.fixture
-def start_stand_in(database: Database, tmp_path: Path) -> Iterator[Callable[..., StandIn]]:
-    """Starts stand-ins of the test's own."""
+def start_kestra(database: Database, tmp_path: Path) -> Iterator[Callable[..., KestraServer]]:
+    """Starts servers of the test's own."""
     with starting(database, tmp_path) as start:
         yield start
 
 
 @pytest.fixture(scope="module")
-def shared_stand_in(
+def shared_kestra(
     postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[StandIn]:
-    """A stand-in for the tests that neither stop it nor need it empty."""
-    with running_stand_in(postgres, tmp_path_factory.mktemp("stand_in")) as server:
+) -> Iterator[KestraServer]:
+    """A server for the tests that neither stop it nor need it empty."""
+    with running_kestra(postgres, tmp_path_factory.mktemp("kestra")) as server:
         yield server
 
 
 @pytest.fixture
-def server(start_stand_in: Start) -> StandIn:
+def server(start_kestra: Start) -> KestraServer:
     """A server of the test's own."""
-    return start_stand_in()
+    return start_kestra()
 
 
 @pytest.fixture
-def client(shared_stand_in: StandIn) -> Client:
-    return Client(shared_stand_in)
+def client(shared_kestra: KestraServer) -> Client:
+    return Client(shared_kestra)
 
 
 @pytest.fixture(scope="session")
 def docker_client() -> Iterator[docker.DockerClient]:
-    """A client of the Docker daemon; in CI a missing daemon fails the test, elsewhere it skips."""
+    """A client of the Docker daemon."""
     try:
         client = docker.from_env(timeout=120)
         client.ping()
     except (DockerException, requests.RequestException) as error:
-        reason = f"Docker is not reachable: {error}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable(f"Docker is not reachable: {error}")
     yield client
     client.close()
 
 
 @pytest.fixture(scope="session")
 def postgres_image(docker_client: docker.DockerClient) -> str:
-    """The image to test on: PODIUM_TEST_POSTGRES_IMAGE, or the first of _IMAGES that can be had."""
+    """The image to test on: PODIUM_TEST_POSTGRES_IMAGE, or the first of _IMAGES there is."""
     named = os.environ.get("PODIUM_TEST_POSTGRES_IMAGE")
     candidates = (named,) if named else _IMAGES
     for image in candidates:
@@ -364,10 +375,7 @@ def postgres_image(docker_client: docker.DockerClient) -> str:
     try:
         docker_client.images.pull(image)
     except DockerException as error:
-        reason = f"no PostgreSQL image ({', '.join(candidates)}): {error}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable(f"no PostgreSQL image ({', '.join(candidates)}): {error}")
     return image
 
 

@@ -2,18 +2,44 @@
 
 import contextlib
 import runpy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pulumi
 import yaml
 
-from tests.kestra.mocks import Deployment, Resource, run
+from tests.kestra import mocks
+from tests.kestra.mocks import Deployment, Resource
 
 PROJECT_FOLDER = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())
 # `pulumi new` notes there which template a project was made from.
 PROJECT["config"].pop("pulumi:tags", None)
+
+NETWORK = "docker:index/network:Network"
+VOLUME = "docker:index/volume:Volume"
+IMAGE = "docker:index/remoteImage:RemoteImage"
+CONTAINER = "docker:index/container:Container"
+PASSWORD = "random:index/randomPassword:RandomPassword"
+POSTGRESQL = "pulumi:providers:postgresql"
+ROLE = "postgresql:index/role:Role"
+DATABASE = "postgresql:index/database:Database"
+SCHEMA = "postgresql:index/schema:Schema"
+GRANT = "postgresql:index/grant:Grant"
+DEFAULT_PRIVILEGES = "postgresql:index/defaultPrivileges:DefaultPrivileges"
+
+
+def run(program: Callable[[], object], stack_name: str = "test") -> Deployment:
+    """Runs a program under mocks that compute passwords and ids of images as the providers do."""
+    return mocks.run(
+        program,
+        stack_name,
+        computed={
+            PASSWORD: lambda name: {"result": f"generated-{name}-1A"},
+            IMAGE: lambda name: {"imageId": f"sha256:{name}"},
+        },
+    )
 
 
 def configure(secrets: dict[str, str] | None = None, /, **config: object) -> None:

@@ -22,7 +22,8 @@ from infra.kestra_server import KestraServer, KestraServerArgs
 from infra.network import Network
 from infra.pgadmin import PgAdmin, PgAdminArgs
 from infra.postgres import Postgres, PostgresArgs
-from tests.kestra.mocks import (
+from tests.kestra.mocks import Deployment
+from tests.unit.harness import (
     CONTAINER,
     DATABASE,
     NETWORK,
@@ -30,10 +31,9 @@ from tests.kestra.mocks import (
     POSTGRESQL,
     ROLE,
     VOLUME,
-    Deployment,
+    environment,
     run,
 )
-from tests.unit.harness import environment
 
 SERVICE: dict[str, Any] = {
     "placement": Placement("lan", "docker.example.com", "192.0.2.1", protect_volumes=False),

@@ -14,26 +14,31 @@ import yaml
 from infra.kestra.folder import read_folder
 from infra.settings import SettingsError
 from tests.kestra.mocks import (
-    CONTAINER,
     DASHBOARD,
     DASHBOARD_DIRECTORY,
-    DATABASE,
-    DEFAULT_PRIVILEGES,
     FLOW_DIRECTORY,
     FLOW_NAMESPACE,
+    STACK,
+    Deployment,
+    Resource,
+)
+from tests.unit.harness import (
+    CONTAINER,
+    DATABASE,
+    DEFAULT_PRIVILEGES,
     GRANT,
     IMAGE,
     NETWORK,
     PASSWORD,
     POSTGRESQL,
+    PROJECT,
+    PROJECT_FOLDER,
     ROLE,
     SCHEMA,
-    STACK,
     VOLUME,
-    Deployment,
-    Resource,
+    deploy,
+    environment,
 )
-from tests.unit.harness import PROJECT, PROJECT_FOLDER, deploy, environment
 
 SERVICES = ("postgres", "kestra", "pgadmin")
 IMAGES = {service: PROJECT["config"][f"{service}Image"]["default"] for service in SERVICES}

@@ -10,29 +10,22 @@ import httpx
 import pytest
 
 from tests.integration.warehouse_fixtures import served
-from tests.kestra import servers
 from tests.kestra.servers import (
     PASSWORD,
     USERNAME,
     Client,
-    StandIn,
+    KestraServer,
     Start,
     runs,
     state,
     states,
 )
 
-database = servers.database
-start_stand_in = servers.start_stand_in
-shared_stand_in = servers.shared_stand_in
-server = servers.server
-client = servers.client
-
 
 @pytest.fixture
-def jdbc(shared_stand_in: StandIn) -> str:
+def jdbc(shared_kestra: KestraServer) -> str:
     """Plugin defaults with the connection to the server's database."""
-    database = shared_stand_in.database
+    database = shared_kestra.database
     return (
         "\npluginDefaults:\n  - type: io.kestra.plugin.jdbc.postgresql\n    values:\n"
         f"      url: {database.url}\n      username: {database.server.user}\n"
@@ -43,8 +36,8 @@ def jdbc(shared_stand_in: StandIn) -> str:
 # --- secrets --------------------------------------------------------------------------------------
 
 
-def test_neither_logs_nor_outputs_hold_the_password(start_stand_in: Start) -> None:
-    client = Client(start_stand_in(secrets={"WAREHOUSE_PASSWORD": "Sesame-42"}))
+def test_neither_logs_nor_outputs_hold_the_password(start_kestra: Start) -> None:
+    client = Client(start_kestra(secrets={"WAREHOUSE_PASSWORD": "Sesame-42"}))
     client.create(
         "id: leak\nnamespace: t\ntasks:\n  - id: log\n    type: io.kestra.plugin.core.log.Log\n"
         "    message: \"it is {{ secret('WAREHOUSE_PASSWORD') }}.\"\n"
@@ -58,7 +51,7 @@ def test_neither_logs_nor_outputs_hold_the_password(start_stand_in: Start) -> No
 # --- release 1.x ----------------------------------------------------------------------------------
 
 
-def test_release_1_wants_a_tenant_and_credentials(server: StandIn) -> None:
+def test_release_1_wants_a_tenant_and_credentials(server: KestraServer) -> None:
     flows = f"{server.api}/flows/search"
     refused = httpx.get(flows)
     assert (refused.status_code, refused.content) == (401, b"")
@@ -72,9 +65,9 @@ def test_release_1_wants_a_tenant_and_credentials(server: StandIn) -> None:
     assert httpx.get(f"{server.base}/ping").text == "pong"
 
 
-def test_release_1_lets_nobody_in_with_a_weak_password(start_stand_in: Start, monkeypatch) -> None:
+def test_release_1_lets_nobody_in_with_a_weak_password(start_kestra: Start, monkeypatch) -> None:
     monkeypatch.setattr("tests.kestra.servers.PASSWORD", "short")
-    server = start_stand_in()
+    server = start_kestra()
     answer = httpx.get(f"{server.api}/flows/search", auth=(USERNAME, "short"))
     assert answer.status_code == 401
     (error,) = httpx.get(f"{server.base}/api/v1/basicAuthValidationErrors").json()
@@ -393,8 +386,8 @@ errors:
     assert "handled robust" in lines
 
 
-def test_expressions_reach_files_keys_and_secrets(start_stand_in: Start) -> None:
-    client = Client(start_stand_in(secrets={"TOKEN": "s3cret-token"}))
+def test_expressions_reach_files_keys_and_secrets(start_kestra: Start) -> None:
+    client = Client(start_kestra(secrets={"TOKEN": "s3cret-token"}))
     client.http.post(
         "/namespaces/t/files", params={"path": "/a/b.txt"}, files={"fileContent": b"from namespace"}
     ).raise_for_status()
@@ -554,7 +547,7 @@ triggers:
 # --- restarts -------------------------------------------------------------------------------------
 
 
-def test_everything_survives_a_restart(server: StandIn) -> None:
+def test_everything_survives_a_restart(server: KestraServer) -> None:
     client = Client(server)
     execution = client.run(
         "id: kept\ntasks:\n  - {id: l, type: io.kestra.plugin.core.log.Log, message: hi}\n"
@@ -572,7 +565,7 @@ def test_everything_survives_a_restart(server: StandIn) -> None:
     assert httpx.get(f"{server.base}/api/v1/configs").json()["uuid"] == uuid
 
 
-def test_a_stop_waits_for_what_runs(server: StandIn) -> None:
+def test_a_stop_waits_for_what_runs(server: KestraServer) -> None:
     client = Client(server)
     client.create(
         "id: short\nnamespace: t\ntasks:\n  - id: s\n"
@@ -592,7 +585,7 @@ def test_a_stop_waits_for_what_runs(server: StandIn) -> None:
     client.wait(late["id"], "SUCCESS")
 
 
-def test_a_killed_server_goes_on_where_it_was(server: StandIn) -> None:
+def test_a_killed_server_goes_on_where_it_was(server: KestraServer) -> None:
     client = Client(server)
     client.create(
         """\
@@ -615,7 +608,7 @@ tasks:
     assert found["last"]["outputs"] == {"value": "once"}
 
 
-def test_executions_wait_for_a_database_that_is_away(server: StandIn) -> None:
+def test_executions_wait_for_a_database_that_is_away(server: KestraServer) -> None:
     client = Client(server)
     client.create(
         """\
@@ -663,8 +656,8 @@ tasks:
     assert again["metadata"]["attemptNumber"] == 2
 
 
-def test_a_server_without_its_database_says_so(start_stand_in: Start, database: Any) -> None:
-    server = start_stand_in()
+def test_a_server_without_its_database_says_so(start_kestra: Start, database: Any) -> None:
+    server = start_kestra()
     server.stop()
     server.database.server = type(database.server)(
         "127.0.0.1", database.server.port, "postgres", "wrong"

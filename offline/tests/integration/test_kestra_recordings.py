@@ -19,11 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.kestra import servers
-from tests.kestra.servers import StandIn
+from tests.kestra.servers import KestraServer
 
-database = servers.database
-start_stand_in = servers.start_stand_in
 RECORDINGS = Path(__file__).parent / "recordings" / "kestra-0.20.7.jsonl"
 COUNT = 215
 
@@ -132,7 +129,7 @@ def plain(value: Any, key: str = "") -> Any:
 class Replay:
     """Sends recorded requests, with the ids of this run in place of the recorded ones."""
 
-    def __init__(self, server: StandIn) -> None:
+    def __init__(self, server: KestraServer) -> None:
         self.server = server
         self.ids: dict[str, str] = {}
         self.http = httpx.Client(timeout=60)
@@ -301,8 +298,8 @@ def test_every_recording_is_replayed_or_out_of_scope() -> None:
     assert sorted([*replayed, *OUT_OF_SCOPE]) == list(range(1, COUNT + 1))
 
 
-def test_the_answers_are_those_of_the_genuine_server(start_stand_in) -> None:
-    server = start_stand_in(version="0.20.7", auth=False)
+def test_the_answers_are_those_of_the_genuine_server(start_kestra) -> None:
+    server = start_kestra(version="0.20.7", auth=False)
     replay = Replay(server)
     differing: list[str] = []
     for recording in recordings():

@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kestra import servers
 from tests.kestra.servers import Client, Start, runs, state
-
-database = servers.database
-start_stand_in = servers.start_stand_in
-shared_stand_in = servers.shared_stand_in
-client = servers.client
 
 RUNNER = "taskRunner: {type: io.kestra.plugin.core.runner.Process}"
 SCRIPT = f"type: io.kestra.plugin.scripts.python.Script\n    {RUNNER}"
@@ -96,10 +90,8 @@ tasks:
 
 
 @pytest.mark.parametrize(("version", "ends"), [("1.3.34", "SUCCESS"), ("0.20.7", "WARNING")])
-def test_error_output_is_a_warning_up_to_0_22(
-    start_stand_in: Start, version: str, ends: str
-) -> None:
-    client = Client(start_stand_in(version=version))
+def test_error_output_is_a_warning_up_to_0_22(start_kestra: Start, version: str, ends: str) -> None:
+    client = Client(start_kestra(version=version))
     execution = client.run(
         f"id: noisy\ntasks:\n  - id: n\n    {SCRIPT}\n"
         "    script: import sys; print('careful', file=sys.stderr)\n"
@@ -179,8 +171,8 @@ def test_a_timeout_ends_the_process(client: Client) -> None:
     assert client.logs(execution, "ERROR") == ["Timeout after 00:00:00.500"]
 
 
-def test_secrets_of_a_script_are_masked(start_stand_in: Start) -> None:
-    client = Client(start_stand_in(secrets={"TOKEN": "very-secret-token"}))
+def test_secrets_of_a_script_are_masked(start_kestra: Start) -> None:
+    client = Client(start_kestra(secrets={"TOKEN": "very-secret-token"}))
     execution = client.run(
         f"id: hush\ntasks:\n  - id: h\n    {SCRIPT}\n"
         "    env: {TOKEN: \"{{ secret('TOKEN') }}\"}\n"

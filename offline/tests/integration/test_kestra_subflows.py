@@ -7,14 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.kestra import servers
-from tests.kestra.servers import Client, StandIn, Start, runs, state, states
-
-database = servers.database
-start_stand_in = servers.start_stand_in
-shared_stand_in = servers.shared_stand_in
-server = servers.server
-client = servers.client
+from tests.kestra.servers import Client, KestraServer, Start, runs, state, states
 
 SUBFLOW = "type: io.kestra.plugin.core.flow.Subflow"
 RETURN = "type: io.kestra.plugin.core.debug.Return"
@@ -372,9 +365,9 @@ SLOW = f"id: slow\nnamespace: t\ntasks:\n  - {{id: s, {SLEEP}, duration: PT2S}}\
 @pytest.mark.parametrize("version", ["1.3.34", "0.20.7"])
 @pytest.mark.parametrize("ending", ["kill", "stop"])
 def test_a_waiting_parent_goes_on_with_the_subflows_it_had(
-    start_stand_in: Start, version: str, ending: str
+    start_kestra: Start, version: str, ending: str
 ) -> None:
-    server = start_stand_in(version=version)
+    server = start_kestra(version=version)
     client = Client(server)
     for source in (SLOW, RESUMED):
         client.create(source)
@@ -395,7 +388,7 @@ def test_a_waiting_parent_goes_on_with_the_subflows_it_had(
     assert runs(parent)["after"]["outputs"] == {"value": "SUCCESS"}
 
 
-def test_a_parent_that_was_killed_with_the_server_kills_its_subflow(server: StandIn) -> None:
+def test_a_parent_that_was_killed_with_the_server_kills_its_subflow(server: KestraServer) -> None:
     client = Client(server)
     client.create(SLOW.replace("PT2S", "PT1M"))
     client.create(

@@ -11,14 +11,9 @@ import pytest
 from infra.kestra.errors import KestraError
 from infra.kestra.lifecycle import connection
 from infra.kestra.lifecycle.dashboard import lifecycle as dashboard
-from tests.kestra import servers
 from tests.kestra.integration import resources
 from tests.kestra.integration.resources import Props, stored
-from tests.kestra.servers import ROOT, StandIn
-
-database = servers.database
-start_stand_in = servers.start_stand_in
-shared_stand_in = servers.shared_stand_in
+from tests.kestra.servers import ROOT, KestraServer
 
 TEXT = (ROOT / "dashboards" / "taxi_loads.yaml").read_text()
 OTHER_TEXT = TEXT.replace("title: Taxi loads", "title: Loads of trips")
@@ -30,9 +25,9 @@ def simple(dashboard_id: str, title: str = "Simple") -> str:
 
 
 @pytest.fixture
-def http(shared_stand_in: StandIn) -> Iterator[httpx.Client]:
+def http(shared_kestra: KestraServer) -> Iterator[httpx.Client]:
     """A client of an API that has no dashboard."""
-    with shared_stand_in.client() as client:
+    with shared_kestra.client() as client:
         for found in client.get("/dashboards", params={"size": 100}).json()["results"]:
             client.delete(f"/dashboards/{found['id']}").raise_for_status()
         yield client
@@ -168,14 +163,14 @@ def test_what_the_stand_in_cannot_is_refused_by_name(http: httpx.Client, path: s
     assert f"dashboards/{path}" in answer.json()["message"]
 
 
-def test_the_page_names_the_dashboards(shared_stand_in: StandIn, http: httpx.Client) -> None:
-    assert "None is registered." in http.get(shared_stand_in.base).text
+def test_the_page_names_the_dashboards(shared_kestra: KestraServer, http: httpx.Client) -> None:
+    assert "None is registered." in http.get(shared_kestra.base).text
     create(http, TEXT)
-    assert "Taxi loads" in http.get(shared_stand_in.base).text
+    assert "Taxi loads" in http.get(shared_kestra.base).text
 
 
-def test_dashboards_outlive_the_server(start_stand_in: Callable[..., StandIn]) -> None:
-    server = start_stand_in()
+def test_dashboards_outlive_the_server(start_kestra: Callable[..., KestraServer]) -> None:
+    server = start_kestra()
     with server.client() as http:
         created = create(http, TEXT)
     server.stop()
@@ -186,8 +181,8 @@ def test_dashboards_outlive_the_server(start_stand_in: Callable[..., StandIn]) -
         assert configs["isCustomDashboardsEnabled"] is True
 
 
-def test_release_0_20_has_no_dashboards(start_stand_in: Callable[..., StandIn]) -> None:
-    with start_stand_in(version="0.20.7").client() as http:
+def test_release_0_20_has_no_dashboards(start_kestra: Callable[..., KestraServer]) -> None:
+    with start_kestra(version="0.20.7").client() as http:
         for path in ("/dashboards", "/dashboards/taxi_loads", "/dashboards/a/charts/b"):
             assert http.get(path).status_code == 404
         assert http.post("/dashboards", content=TEXT, headers=YAML).status_code == 404
@@ -196,7 +191,7 @@ def test_release_0_20_has_no_dashboards(start_stand_in: Callable[..., StandIn]) 
 # The resource
 
 
-def props(server: StandIn, source: str = TEXT, **changes: object) -> Props:
+def props(server: KestraServer, source: str = TEXT, **changes: object) -> Props:
     return resources.dashboard(server.base, source, **changes)
 
 
@@ -204,8 +199,8 @@ def preview(olds: Props, news: Props) -> list[str]:
     return [fault.reason for fault in dashboard.check(olds, {**news, "isPreview": True}).failures]
 
 
-def test_a_dashboard_lives_and_dies(shared_stand_in: StandIn, http: httpx.Client) -> None:
-    one = props(shared_stand_in)
+def test_a_dashboard_lives_and_dies(shared_kestra: KestraServer, http: httpx.Client) -> None:
+    one = props(shared_kestra)
     assert preview({}, one) == []
     created = dashboard.create(one)
     outs = stored(created.outs)
@@ -214,7 +209,7 @@ def test_a_dashboard_lives_and_dies(shared_stand_in: StandIn, http: httpx.Client
     assert stored(dashboard.read("taxi_loads", outs).outs) == outs
     assert not dashboard.diff("taxi_loads", outs, one).changes
 
-    two = props(shared_stand_in, OTHER_TEXT)
+    two = props(shared_kestra, OTHER_TEXT)
     assert dashboard.diff("taxi_loads", outs, two).changes
     outs = stored(dashboard.update("taxi_loads", outs, two).outs)
     assert http.get("/dashboards/taxi_loads").json()["title"] == "Loads of trips"
@@ -236,22 +231,22 @@ def test_a_dashboard_lives_and_dies(shared_stand_in: StandIn, http: httpx.Client
 
 
 def test_what_is_there_already_is_adopted_only_when_told(
-    shared_stand_in: StandIn, http: httpx.Client
+    shared_kestra: KestraServer, http: httpx.Client
 ) -> None:
     create(http, OTHER_TEXT)
-    (fault,) = preview({}, props(shared_stand_in))
+    (fault,) = preview({}, props(shared_kestra))
     assert "already exists on the server" in fault
     with pytest.raises(KestraError, match="already exists on the server"):
-        dashboard.create(props(shared_stand_in))
-    assert preview({}, props(shared_stand_in, adopt=True)) == []
-    dashboard.create(props(shared_stand_in, adopt=True))
+        dashboard.create(props(shared_kestra))
+    assert preview({}, props(shared_kestra, adopt=True)) == []
+    dashboard.create(props(shared_kestra, adopt=True))
     assert http.get("/dashboards/taxi_loads").json()["sourceCode"] == TEXT
 
 
 def test_what_the_server_refuses_is_told_with_its_file(
-    shared_stand_in: StandIn, http: httpx.Client
+    shared_kestra: KestraServer, http: httpx.Client
 ) -> None:
-    wrong = props(shared_stand_in, TEXT.replace("agg: AVG", "agg: MEDIAN"))
+    wrong = props(shared_kestra, TEXT.replace("agg: AVG", "agg: MEDIAN"))
     (fault,) = preview({}, wrong)
     assert fault.startswith("Illegal dashboard yaml: Cannot deserialize")
     assert "[AVG, MAX, MIN, SUM, COUNT]" in fault
@@ -261,9 +256,9 @@ def test_what_the_server_refuses_is_told_with_its_file(
 
 @pytest.mark.parametrize("auth", [True, False], ids=["with a login", "without a login"])
 def test_a_server_that_learns_dashboards_gets_them_with_the_next_up(
-    start_stand_in: Callable[..., StandIn], capsys: pytest.CaptureFixture[str], auth: bool
+    start_kestra: Callable[..., KestraServer], capsys: pytest.CaptureFixture[str], auth: bool
 ) -> None:
-    server = start_stand_in(version="0.20.7", auth=auth)
+    server = start_kestra(version="0.20.7", auth=auth)
     one = props(server)
     assert preview({}, one) == []
     outs = stored(dashboard.create(one).outs)

@@ -42,10 +42,8 @@ from tests.kestra.integration.resources import Props, stored, text
 from tests.kestra.servers import (
     PASSWORD,
     ROOT,
-    PostgresServer,
-    StandIn,
+    KestraServer,
     free_port,
-    running_stand_in,
 )
 
 _TIMEOUT = 0.3  # seconds for which the client waits for an answer
@@ -77,14 +75,8 @@ def wait(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     return settings
 
 
-@pytest.fixture(scope="module")
-def server(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    with running_stand_in(postgres, tmp_path_factory.mktemp("kestra")) as server:
-        yield server
-
-
 @pytest.fixture
-def proxy(server: StandIn) -> Iterator[FaultProxy]:
+def proxy(server: KestraServer) -> Iterator[FaultProxy]:
     with FaultProxy(server.base) as proxy:
         yield proxy
 
@@ -99,7 +91,7 @@ class Content(ABC):
     flows: tuple[str, ...]
     kind: Any
 
-    def __init__(self, proxy: FaultProxy, server: StandIn) -> None:
+    def __init__(self, proxy: FaultProxy, server: KestraServer) -> None:
         self.proxy = proxy
         self.http = server.client()
         self.namespace = f"faults.n{next(_numbers)}"
@@ -167,18 +159,18 @@ class Directory(Content):
 
 
 @pytest.fixture(params=[OneFlow, Directory])
-def content(request: pytest.FixtureRequest, proxy: FaultProxy, server: StandIn) -> Content:
+def content(request: pytest.FixtureRequest, proxy: FaultProxy, server: KestraServer) -> Content:
     made: Content = request.param(proxy, server)
     return made
 
 
 @pytest.fixture
-def one_flow(proxy: FaultProxy, server: StandIn) -> OneFlow:
+def one_flow(proxy: FaultProxy, server: KestraServer) -> OneFlow:
     return OneFlow(proxy, server)
 
 
 @pytest.fixture
-def folder(proxy: FaultProxy, server: StandIn) -> Directory:
+def folder(proxy: FaultProxy, server: KestraServer) -> Directory:
     return Directory(proxy, server)
 
 
@@ -452,11 +444,11 @@ def test_a_missing_flow_is_created_again_and_one_that_goes_in_the_middle_is_an_e
 
 
 def test_a_server_that_is_not_ready_is_waited_for(
-    server: StandIn, wait: dict[str, float], monkeypatch: pytest.MonkeyPatch
+    server: KestraServer, wait: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait["wait"] = 20.0
     name, port = f"faults.n{next(_numbers)}", free_port()
-    late = StandIn(server.database, server.folder, port=port)
+    late = KestraServer(server.database, server.folder, port=port)
     start = threading.Timer(0.5, late.start)
     start.start()
     try:
@@ -468,9 +460,12 @@ def test_a_server_that_is_not_ready_is_waited_for(
         late.kill()
 
 
-@pytest.mark.parametrize("stop", [StandIn.stop, StandIn.kill])
+@pytest.mark.parametrize("stop", [KestraServer.stop, KestraServer.kill])
 def test_a_server_that_is_restarted_in_the_middle_gets_every_flow_once(
-    folder: Directory, server: StandIn, wait: dict[str, float], stop: Callable[[StandIn], object]
+    folder: Directory,
+    server: KestraServer,
+    wait: dict[str, float],
+    stop: Callable[[KestraServer], object],
 ) -> None:
     wait["wait"] = 30.0
     folder.flows = tuple(f"f{number}" for number in range(30))
@@ -629,7 +624,7 @@ def test_a_preview_outlasts_a_fault(content: Content, case: str) -> None:
 
 @pytest.mark.parametrize("fault", [loses_answer, answers_late(_LATE), cuts_body, drops])
 def test_files_and_key_values_outlast_a_fault(
-    proxy: FaultProxy, server: StandIn, fault: Fault
+    proxy: FaultProxy, server: KestraServer, fault: Fault
 ) -> None:
     name = f"faults.n{next(_numbers)}"
     file = resources.file(proxy.url, name, "a/b.txt", "text")
@@ -638,11 +633,11 @@ def test_files_and_key_values_outlast_a_fault(
     proxy.inject("PUT ", fault, times=1)
     file_outs = stored(namespace_file.create(file).outs)
     key_outs = stored(key_value.create(key).outs)
-    assert namespace_file.read("", file_outs).outs == file_outs
-    assert key_value.read("", key_outs).outs == key_outs
+    assert namespace_file.read(namespace_file.identity(file), file_outs).outs == file_outs
+    assert key_value.read(key_value.identity(key), key_outs).outs == key_outs
     proxy.inject("DELETE ", fault, times=2)
-    namespace_file.delete("", file_outs)
-    key_value.delete("", key_outs)
+    namespace_file.delete(namespace_file.identity(file), file_outs)
+    key_value.delete(key_value.identity(key), key_outs)
     http = server.client()
     assert http.get(f"/namespaces/{name}/files", params={"path": "a/b.txt"}).status_code == 404
     assert http.get(f"/namespaces/{name}/kv/k").status_code == 404
@@ -657,8 +652,14 @@ def test_a_page_instead_of_an_answer_is_no_success(proxy: FaultProxy) -> None:
     for change, request in (
         (lambda: namespace_file.create(file), f"POST {path}/files?path=a.txt: status 200: "),
         (lambda: key_value.create(key), f"PUT {path}/kv/k: status 200: "),
-        (lambda: namespace_file.delete("", file), f"DELETE {path}/files?path=a.txt: status 200: "),
-        (lambda: key_value.delete("", key), f"DELETE {path}/kv/k: status 200: "),
+        (
+            lambda: namespace_file.delete(namespace_file.identity(file), file),
+            f"DELETE {path}/files?path=a.txt: status 200: ",
+        ),
+        (
+            lambda: key_value.delete(key_value.identity(key), key),
+            f"DELETE {path}/kv/k: status 200: ",
+        ),
     ):
         with pytest.raises(KestraError) as caught:
             change()

@@ -17,7 +17,7 @@ from infra.kestra.lifecycle.namespace import lifecycle as namespace
 from infra.kestra.lifecycle.namespace_file import lifecycle as namespace_file
 from tests.kestra.integration import resources
 from tests.kestra.integration.resources import stored, text
-from tests.kestra.servers import PASSWORD, USERNAME, PostgresServer, StandIn, running_stand_in
+from tests.kestra.servers import PASSWORD, USERNAME, KestraServer
 
 TENANT = "main"
 _BINARY = bytes(range(256))
@@ -34,14 +34,8 @@ VALUES = {
 _numbers = count()
 
 
-@pytest.fixture(scope="module")
-def server(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    with running_stand_in(postgres, tmp_path_factory.mktemp("kestra")) as server:
-        yield server
-
-
 @pytest.fixture
-def official(server: StandIn) -> Iterator[kestrapy.KestraClient]:
+def official(server: KestraServer) -> Iterator[kestrapy.KestraClient]:
     with kestrapy.KestraClient(
         host=server.base, username=USERNAME, password=PASSWORD, timeout=20
     ) as client:
@@ -54,7 +48,7 @@ def name() -> str:
 
 
 def test_the_client_reads_a_flow_of_podium_s(
-    server: StandIn, official: kestrapy.KestraClient, name: str
+    server: KestraServer, official: kestrapy.KestraClient, name: str
 ) -> None:
     source = text(name, "a", "größe 😀")
     flow.create(resources.flow(server.base, source))
@@ -71,7 +65,7 @@ def test_the_client_reads_a_flow_of_podium_s(
 
 
 def test_podium_sees_what_the_client_does_to_its_flow(
-    server: StandIn, official: kestrapy.KestraClient, name: str
+    server: KestraServer, official: kestrapy.KestraClient, name: str
 ) -> None:
     props = resources.flow(server.base, text(name, "a"))
     outs = stored(flow.create(props).outs)
@@ -91,7 +85,7 @@ def test_podium_sees_what_the_client_does_to_its_flow(
 
 
 def test_podium_takes_over_what_the_client_made(
-    server: StandIn, official: kestrapy.KestraClient, name: str
+    server: KestraServer, official: kestrapy.KestraClient, name: str
 ) -> None:
     sources = {flow_id: text(name, flow_id) for flow_id in ("a", "b", "c")}
     official.flows.create_flow(TENANT, sources["a"])
@@ -119,43 +113,44 @@ def test_podium_takes_over_what_the_client_made(
     assert official.flows.list_flows_by_namespace(name, TENANT) == []
 
 
-def test_files_go_both_ways(server: StandIn, official: kestrapy.KestraClient, name: str) -> None:
+def test_files_go_both_ways(
+    server: KestraServer, official: kestrapy.KestraClient, name: str
+) -> None:
     props = resources.file(server.base, name, "sql/größe.zip", encode(_BINARY))
     outs = stored(namespace_file.create(props).outs)
     assert official.files.file_content(name, "/sql/größe.zip", TENANT) == _BINARY
     assert official.files.search_namespace_files(name, "größe", TENANT) == ["/sql/größe.zip"]
     official.files.create_namespace_file(name, "/sql/größe.zip", TENANT, b"edited")
-    read = namespace_file.read("id", outs)
+    read = namespace_file.read(namespace_file.identity(props), outs)
     assert read.inputs is not None
     assert read.inputs["content"] == "edited"
 
 
 @pytest.mark.parametrize("type_", VALUES)
 def test_key_values_go_both_ways(
-    server: StandIn, official: kestrapy.KestraClient, name: str, type_: str
+    server: KestraServer, official: kestrapy.KestraClient, name: str, type_: str
 ) -> None:
     value, ion, meaning = VALUES[type_]
-    outs = stored(
-        key_value.create(resources.key_value(server.base, name, "ours", value, type_)).outs
-    )
+    props = resources.key_value(server.base, name, "ours", value, type_)
+    outs = stored(key_value.create(props).outs)
     found = official.kv.key_value(name, "ours", TENANT)
     assert found.type is kestrapy.KVType(type_)
     assert found.value == meaning
 
     official.kv.set_key_value(name, "theirs", TENANT, ion)
-    # It is what ours is, so that it is taken over without a word.
+    # It has the same value, so that it is adopted silently.
     key_value.create(resources.key_value(server.base, name, "theirs", value, type_))
 
     assert official.kv.delete_key_value(name, "ours", TENANT) is True
-    assert key_value.read("id", outs).id == ""
+    assert key_value.read(key_value.identity(props), outs).id == ""
 
 
-def test_dashboards_go_both_ways(server: StandIn, official: kestrapy.KestraClient) -> None:
+def test_dashboards_go_both_ways(server: KestraServer, official: kestrapy.KestraClient) -> None:
     source = "id: größe\ntitle: Größe\ncharts: []\n"
     props = resources.dashboard(server.base, source)
     assert official.dashboards.validate_dashboard(TENANT, source).constraints is None
     assert official.dashboards.create_dashboard(TENANT, source)["id"] == "größe"
-    # It is what ours is, so that it is taken over without a word.
+    # It has the same value, so that it is adopted silently.
     outs = stored(dashboard.create(props).outs)
     assert official.dashboards.search_dashboards(TENANT, q="größe")["total"] == 1
     edited = source.replace("title: Größe", "title: Weite")
@@ -170,7 +165,7 @@ def test_dashboards_go_both_ways(server: StandIn, official: kestrapy.KestraClien
 
 
 def test_the_client_and_podium_see_the_same_executions(
-    server: StandIn, official: kestrapy.KestraClient, name: str
+    server: KestraServer, official: kestrapy.KestraClient, name: str
 ) -> None:
     flow.create(resources.flow(server.base, text(name, "a")))
     with KestraClient(server.base, USERNAME, PASSWORD) as client:

@@ -19,7 +19,7 @@ from infra.kestra.lifecycle.namespace_file import lifecycle as namespace_file
 from infra.kestra.switches import Switches
 from tests.kestra.integration import resources
 from tests.kestra.integration.resources import Props, stored, text
-from tests.kestra.servers import PASSWORD, PostgresServer, StandIn, running_stand_in
+from tests.kestra.servers import PASSWORD, KestraServer, PostgresServer, running_kestra
 
 _BINARY = bytes(range(256))
 _numbers = count()
@@ -36,16 +36,16 @@ def server(
     request: pytest.FixtureRequest,
     postgres: PostgresServer,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[StandIn]:
+) -> Iterator[KestraServer]:
     folder = tmp_path_factory.mktemp("kestra")
-    with running_stand_in(postgres, folder, **request.param) as server:
+    with running_kestra(postgres, folder, **request.param) as server:
         yield server
 
 
 class Browser:
     """Somebody who works in one namespace without Podium."""
 
-    def __init__(self, server: StandIn) -> None:
+    def __init__(self, server: KestraServer) -> None:
         self.http = server.client()
         self.namespace = f"resources.n{next(_numbers)}"
 
@@ -97,11 +97,11 @@ class Browser:
 
 
 @pytest.fixture
-def browser(server: StandIn) -> Browser:
+def browser(server: KestraServer) -> Browser:
     return Browser(server)
 
 
-def test_a_flow_lives_and_dies(server: StandIn, browser: Browser) -> None:
+def test_a_flow_lives_and_dies(server: KestraServer, browser: Browser) -> None:
     name = browser.namespace
     key = f"{name}/a"
     # The text is the author's to the last blank.
@@ -128,7 +128,7 @@ def test_a_flow_lives_and_dies(server: StandIn, browser: Browser) -> None:
     flow.delete(key, outs)
 
 
-def test_another_id_is_another_flow(server: StandIn, browser: Browser) -> None:
+def test_another_id_is_another_flow(server: KestraServer, browser: Browser) -> None:
     name = browser.namespace
     outs = stored(flow.create(resources.flow(server.base, text(name, "a"))).outs)
     news = resources.flow(server.base, text(name, "b"))
@@ -141,7 +141,7 @@ def test_another_id_is_another_flow(server: StandIn, browser: Browser) -> None:
 
 
 def test_what_is_done_to_a_flow_in_the_browser_is_seen_and_put_back(
-    server: StandIn, browser: Browser
+    server: KestraServer, browser: Browser
 ) -> None:
     name = browser.namespace
     key = f"{name}/a"
@@ -172,7 +172,9 @@ def test_what_is_done_to_a_flow_in_the_browser_is_seen_and_put_back(
     assert browser.source("a") == props["source"]
 
 
-def test_an_edit_that_nobody_has_seen_is_not_overwritten(server: StandIn, browser: Browser) -> None:
+def test_an_edit_that_nobody_has_seen_is_not_overwritten(
+    server: KestraServer, browser: Browser
+) -> None:
     name = browser.namespace
     outs = stored(flow.create(resources.flow(server.base, text(name, "a"))).outs)
     edited = text(name, "a", "edited")
@@ -192,7 +194,7 @@ def test_an_edit_that_nobody_has_seen_is_not_overwritten(server: StandIn, browse
 
 
 def test_a_flow_that_exists_is_taken_over_where_that_is_said(
-    server: StandIn, browser: Browser, capfd: pytest.CaptureFixture[str]
+    server: KestraServer, browser: Browser, capfd: pytest.CaptureFixture[str]
 ) -> None:
     name = browser.namespace
     browser.write_flow("a", text(name, "a", "by hand"))
@@ -219,7 +221,7 @@ def test_a_flow_that_exists_is_taken_over_where_that_is_said(
 
 
 def test_a_preview_tells_what_the_server_thinks_of_a_flow(
-    server: StandIn, browser: Browser, capfd: pytest.CaptureFixture[str]
+    server: KestraServer, browser: Browser, capfd: pytest.CaptureFixture[str]
 ) -> None:
     name = browser.namespace
     wrong = text(name, "a").replace("log.Log", "log.Lag")
@@ -238,7 +240,7 @@ def test_a_preview_tells_what_the_server_thinks_of_a_flow(
 
 
 def test_switched_flows_are_what_the_server_takes_them_for(
-    server: StandIn, browser: Browser
+    server: KestraServer, browser: Browser
 ) -> None:
     trigger = (
         "triggers:\n  - id: daily\n    type: io.kestra.plugin.core.trigger.Schedule\n"
@@ -255,7 +257,7 @@ def test_switched_flows_are_what_the_server_takes_them_for(
     assert "# Says something." in found["source"]
 
 
-def test_a_wrong_password_is_named_and_not_told(server: StandIn, browser: Browser) -> None:
+def test_a_wrong_password_is_named_and_not_told(server: KestraServer, browser: Browser) -> None:
     flows = {"a": text(browser.namespace, "a")}
     props = resources.directory(server.base, browser.namespace, flows, password="Wrong-1-word")
     if not server.auth:
@@ -311,7 +313,7 @@ class Folder:
 
 # Up to 20 changed flows are asked for one by one, more in one request.
 @pytest.mark.parametrize("size", [4, 24])
-def test_a_folder_lives_and_dies(server: StandIn, browser: Browser, size: int) -> None:
+def test_a_folder_lives_and_dies(server: KestraServer, browser: Browser, size: int) -> None:
     name = browser.namespace
     folder = Folder(server.base, browser)
     folder.flows = {f"f{number:02}": text(name, f"f{number:02}") for number in range(size)}
@@ -341,7 +343,7 @@ def test_a_folder_lives_and_dies(server: StandIn, browser: Browser, size: int) -
 
 
 def test_what_is_done_to_a_folder_in_the_browser_is_seen_and_put_back(
-    server: StandIn, browser: Browser
+    server: KestraServer, browser: Browser
 ) -> None:
     name = browser.namespace
     folder = Folder(server.base, browser)
@@ -370,7 +372,7 @@ def test_what_is_done_to_a_folder_in_the_browser_is_seen_and_put_back(
     assert browser.file("other.txt") == b"other"
 
 
-def test_a_folder_goes_to_another_server(server: StandIn, browser: Browser) -> None:
+def test_a_folder_goes_to_another_server(server: KestraServer, browser: Browser) -> None:
     folder = Folder(server.base, browser)
     folder.flows = {"a": text(browser.namespace, "a")}
     folder.files = {"a.txt": "a"}
@@ -384,7 +386,7 @@ def test_a_folder_goes_to_another_server(server: StandIn, browser: Browser) -> N
 
 
 def test_a_folder_takes_over_what_exists_where_that_is_said(
-    server: StandIn, browser: Browser
+    server: KestraServer, browser: Browser
 ) -> None:
     name = browser.namespace
     browser.write_flow("a", text(name, "a", "by hand"))
@@ -393,7 +395,9 @@ def test_a_folder_takes_over_what_exists_where_that_is_said(
     props = resources.directory(server.base, name, flows)
     failures = namespace.check({}, {**props, "isPreview": True}).failures
     assert [failure.property for failure in failures] == ['flows["a"]']
-    assert failures[0].reason.startswith(f"flows/{name}/a.yaml: already exists on the server")
+    assert failures[0].reason.startswith(
+        f"flows/{name}/a.yaml: revision 1 already exists on the server"
+    )
 
     refused = stored(namespace.create(props).outs)
     assert refused["failures"].keys() == {"a"}
@@ -408,36 +412,38 @@ def test_a_folder_takes_over_what_exists_where_that_is_said(
 )
 @pytest.mark.parametrize("path", ["sql/merge.sql", "a file with ümlauts & signs.zip"])
 def test_a_file_lives_and_dies(
-    server: StandIn, browser: Browser, path: str, content: bytes
+    server: KestraServer, browser: Browser, path: str, content: bytes
 ) -> None:
     props = resources.file(server.base, browser.namespace, path, encode(content))
     outs = stored(namespace_file.create(props).outs)
     assert browser.file(path) == content
-    assert namespace_file.read("id", outs).id == "id"
-    assert not namespace_file.diff("id", outs, props).changes
+    assert namespace_file.read(namespace_file.identity(props), outs).id != ""
+    assert not namespace_file.diff(namespace_file.identity(props), outs, props).changes
 
     browser.write_file(path, b"edited")
-    read = namespace_file.read("id", outs)
+    read = namespace_file.read(namespace_file.identity(props), outs)
     assert read.inputs is not None
     assert read.inputs["content"] == "edited"
-    assert namespace_file.diff("id", stored(read.outs), props).changes
-    outs = stored(namespace_file.update("id", stored(read.outs), props).outs)
+    assert namespace_file.diff(namespace_file.identity(props), stored(read.outs), props).changes
+    outs = stored(
+        namespace_file.update(namespace_file.identity(props), stored(read.outs), props).outs
+    )
     assert browser.file(path) == content
 
     browser.delete_file(path)
-    assert namespace_file.read("id", outs).id == ""
+    assert namespace_file.read(namespace_file.identity(props), outs).id == ""
     outs = stored(namespace_file.create(props).outs)
-    namespace_file.delete("id", outs)
+    namespace_file.delete(namespace_file.identity(props), outs)
     assert browser.file(path) is None
-    namespace_file.delete("id", outs)
+    namespace_file.delete(namespace_file.identity(props), outs)
 
 
 def test_a_file_that_exists_is_taken_over_where_that_is_said(
-    server: StandIn, browser: Browser
+    server: KestraServer, browser: Browser
 ) -> None:
     browser.write_file("a.txt", b"by hand")
     props = resources.file(server.base, browser.namespace, "a.txt", "ours")
-    with pytest.raises(KestraError, match="already exists on the server, with other content"):
+    with pytest.raises(KestraError, match="already exists on the server with different content"):
         namespace_file.create(props)
     assert len(namespace_file.check({}, {**props, "isPreview": True}).failures) == 1
     namespace_file.create({**props, "adopt": True})
@@ -458,14 +464,14 @@ VALUES: dict[str, tuple[str, Any, str]] = {
 
 
 @pytest.mark.parametrize("type_", VALUES)
-def test_a_key_lives_and_dies(server: StandIn, browser: Browser, type_: str) -> None:
+def test_a_key_lives_and_dies(server: KestraServer, browser: Browser, type_: str) -> None:
     value, meaning, edited = VALUES[type_]
     props = resources.key_value(server.base, browser.namespace, "k", value, type_)
     assert key_value.check({}, {**props, "isPreview": True}).failures == []
     outs = stored(key_value.create(props).outs)
     assert browser.key("k").json() == {"type": type_, "value": meaning}
-    assert stored(key_value.read("id", outs).outs) == outs
-    assert not key_value.diff("id", outs, props).changes
+    assert stored(key_value.read(key_value.identity(props), outs).outs) == outs
+    assert not key_value.diff(key_value.identity(props), outs, props).changes
     key_value.create(props)
 
     # Another value, and one of another type.
@@ -473,35 +479,37 @@ def test_a_key_lives_and_dies(server: StandIn, browser: Browser, type_: str) -> 
         browser.set_key("k", ion)
         with pytest.raises(KestraError, match="already exists on the server"):
             key_value.create(props)
-        read = key_value.read("id", outs)
-        assert read.id == "id"
+        read = key_value.read(key_value.identity(props), outs)
+        assert read.id != ""
         assert read.inputs is not None
         found = browser.key("k").json()
         assert read.inputs["type"] == found["type"]
-        assert key_value.diff("id", stored(read.outs), props).changes
-        outs = stored(key_value.update("id", stored(read.outs), props).outs)
+        assert key_value.diff(key_value.identity(props), stored(read.outs), props).changes
+        outs = stored(key_value.update(key_value.identity(props), stored(read.outs), props).outs)
         assert browser.key("k").json() == {"type": type_, "value": meaning}
 
-    key_value.delete("id", outs)
+    key_value.delete(key_value.identity(props), outs)
     assert browser.key("k").status_code == 404
-    assert key_value.read("id", outs).id == ""
-    key_value.delete("id", outs)
+    assert key_value.read(key_value.identity(props), outs).id == ""
+    key_value.delete(key_value.identity(props), outs)
 
 
-def test_a_key_is_gone_after_its_time_to_live(server: StandIn, browser: Browser) -> None:
+def test_a_key_is_gone_after_its_time_to_live(server: KestraServer, browser: Browser) -> None:
     props = resources.key_value(server.base, browser.namespace, "k", "v", ttl="PT1S")
     outs = stored(key_value.create(props).outs)
-    assert key_value.read("id", outs).id == "id"
+    assert key_value.read(key_value.identity(props), outs).id != ""
     time.sleep(1.1)
-    assert key_value.read("id", outs).id == ""
+    assert key_value.read(key_value.identity(props), outs).id == ""
     key_value.create(props)
     assert browser.key("k").json() == {"type": "STRING", "value": "v"}
-    changed = key_value.diff("id", outs, {**props, "ttl": "PT1H"})
+    changed = key_value.diff(key_value.identity(props), outs, {**props, "ttl": "PT1H"})
     assert (changed.changes, changed.replaces) == (True, [])
-    assert key_value.diff("id", outs, {**props, "key": "other"}).replaces == ["key"]
+    assert key_value.diff(key_value.identity(props), outs, {**props, "key": "other"}).replaces == [
+        "key"
+    ]
 
 
-def test_no_error_of_a_secret_tells_it(server: StandIn, browser: Browser) -> None:
+def test_no_error_of_a_secret_tells_it(server: KestraServer, browser: Browser) -> None:
     browser.set_key("k", '"by hand"')
     props = resources.key_value(server.base, browser.namespace, "k", "the secret")
     with pytest.raises(KestraError) as caught:

@@ -74,10 +74,10 @@ def test_the_tenant_is_found_from_the_version(version: str, root: str):
 @pytest.mark.parametrize(
     ("configs", "message"),
     [
-        (json({}), 'http://localhost:8080 says "" of its version: is it Kestra?'),
+        (json({}), 'http://localhost:8080 has the version "": is it Kestra?'),
         (
             json({"version": "latest"}),
-            'http://localhost:8080 says "latest" of its version: is it Kestra?',
+            'http://localhost:8080 has the version "latest": is it Kestra?',
         ),
         (
             httpx.Response(200, html="<h1>Welcome to nginx!</h1>"),
@@ -86,13 +86,13 @@ def test_the_tenant_is_found_from_the_version(version: str, root: str):
         ),
         (
             httpx.Response(200, text="Welcome!"),
-            "GET http://localhost:8080/api/v1/configs: status 200: the answer is no JSON object: "
-            "is it Kestra?",
+            "GET http://localhost:8080/api/v1/configs: status 200: the answer is not a JSON "
+            "object: is it Kestra?",
         ),
         (
             json(["Welcome!"]),
-            "GET http://localhost:8080/api/v1/configs: status 200: the answer is no JSON object: "
-            "is it Kestra?",
+            "GET http://localhost:8080/api/v1/configs: status 200: the answer is not a JSON "
+            "object: is it Kestra?",
         ),
     ],
 )
@@ -441,7 +441,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_time():
         server.client.get_flow("demo", "hello")
     assert str(caught.value) == (
         "GET /api/v1/main/flows/demo/hello: no answer from http://localhost:8080 within 0 s "
-        "([Errno 111] Connection refused); the container's log says why"
+        "([Errno 111] Connection refused); see its log"
     )
     assert caught.value.status is None
     assert isinstance(caught.value, Unavailable)

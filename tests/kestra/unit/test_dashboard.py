@@ -1,6 +1,5 @@
 """The life of one dashboard, on servers with and without dashboards."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +7,15 @@ import pulumi
 import pytest
 from pulumi.output import Unknown
 
-from infra.kestra import Connection, Dashboard, InvalidContent
+from infra.kestra import Connection, Dashboard, DashboardDirectory, InvalidContent, KeyValue
 from infra.kestra.content import digest
 from infra.kestra.errors import KestraError
 from infra.kestra.lifecycle import connection
 from infra.kestra.lifecycle.dashboard import lifecycle as dashboard
 from infra.kestra.provider import DashboardProvider
 from infra.kestra.source import dashboard_id
-from tests.kestra.mocks import DASHBOARD, Deployment, run
-from tests.kestra.unit.fake_kestra import CONNECTION, FakeKestra, Props, serving, stored
+from tests.kestra.mocks import DASHBOARD, DASHBOARD_DIRECTORY, KEY_VALUE, Deployment, run
+from tests.kestra.unit.fake_kestra import CONNECTION, FakeKestra, Props, stored
 
 TEXT = "# Loads.\nid: loads\ntitle: Loads\ncharts: []\n"
 OTHER_TEXT = TEXT.replace("title: Loads", "title: All loads")
@@ -26,12 +25,6 @@ EXISTS = (
     "already exists on the server with different content. Adopt it with adopt=True, or delete it "
     "there"
 )
-
-
-@pytest.fixture
-def kestra() -> Iterator[FakeKestra]:
-    with serving() as server:
-        yield server
 
 
 def without_dashboards(kestra: FakeKestra, version: str) -> str:
@@ -313,3 +306,50 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
         path.write_bytes(content)
     with pytest.raises(InvalidContent, match=str(path)):
         declared(path)
+
+
+def declared_directory(path: Path) -> Deployment:
+    def declare() -> None:
+        connection = Connection(**CONNECTION)
+        key = KeyValue("key", connection=connection, namespace="demo", key="key", value="1")
+        found = DashboardDirectory(
+            "dashboards",
+            connection=connection,
+            path=path,
+            opts=pulumi.ResourceOptions(depends_on=[key], deleted_with=key),
+        )
+        pulumi.export("registered", found.registered)
+
+    return run(declare)
+
+
+def test_a_directory_has_a_dashboard_for_each_yaml_file(tmp_path: Path):
+    for name in ("loads.yaml", "more.yml", "loads.yaml~", ".hidden.yaml", "notes.txt"):
+        (tmp_path / name).write_text(TEXT)
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper/loads.yaml").write_text(TEXT)
+    deployment = declared_directory(tmp_path)
+    assert {item.name: item.inputs["path"] for item in deployment.all(DASHBOARD)} == {
+        "loads": str(tmp_path / "loads.yaml"),
+        "more": str(tmp_path / "more.yml"),
+    }
+    assert deployment.outputs == {"registered": {"loads": True, "more": True}}
+    for item in deployment.all(DASHBOARD):
+        assert item.parent == f"{DASHBOARD_DIRECTORY}::dashboards"
+        assert f"{KEY_VALUE}::key" in item.depends_on
+        assert item.deleted_with == f"{KEY_VALUE}::key"
+        # One that a stack has at its top is the same dashboard.
+        assert item.aliases == ("noParent: true",)
+
+
+def test_a_directory_may_be_empty_and_must_exist(tmp_path: Path):
+    assert declared_directory(tmp_path).outputs == {"registered": {}}
+    with pytest.raises(InvalidContent, match="missing is not a folder"):
+        declared_directory(tmp_path / "missing")
+
+
+def test_two_dashboard_files_of_one_name_are_an_error(tmp_path: Path):
+    for name in ("loads.yaml", "loads.yml"):
+        (tmp_path / name).write_text(TEXT)
+    with pytest.raises(InvalidContent, match=r"loads\.yml has the name of .*loads\.yaml"):
+        declared_directory(tmp_path)

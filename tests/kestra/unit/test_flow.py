@@ -2,7 +2,6 @@
 
 import base64
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,12 +30,6 @@ KEY = "demo/hello"
 TEXT = flow_text("demo", "hello")
 OTHER_TEXT = flow_text("demo", "hello", "Goodbye")
 UNKNOWN: Any = Unknown()
-
-
-@pytest.fixture
-def kestra() -> Iterator[FakeKestra]:
-    with serving() as server:
-        yield server
 
 
 def props(**changes: object) -> Props:
@@ -328,7 +321,7 @@ def test_no_error_holds_the_password(kestra: FakeKestra):
         flow.create(props())
     assert str(caught.value) == (
         "flow demo/hello: GET /api/v1/configs: no answer from http://localhost:8080 within 0 s "
-        "([Errno 111] Connection refused); the container's log says why"
+        "([Errno 111] Connection refused); see its log"
     )
     error: BaseException | None = caught.value
     while error is not None:

@@ -1,7 +1,6 @@
 """The life of what a `FlowDirectory` keeps in one namespace."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,12 +16,6 @@ from tests.kestra.unit.fake_kestra import CONNECTION, FakeKestra, Props, flow_te
 ROOT = "/api/v1/main"
 FILES = {"sql/a.sql": "select 1", "data.bin": "base64:AP8="}
 TEXTS = {flow_id: flow_text("demo", flow_id) for flow_id in ("a", "b", "c")}
-
-
-@pytest.fixture
-def kestra() -> Iterator[FakeKestra]:
-    with serving() as server:
-        yield server
 
 
 def props(flows: dict[str, str] = TEXTS, files: dict[str, str] = FILES, **changes: object) -> Props:

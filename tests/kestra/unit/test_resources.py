@@ -24,8 +24,6 @@ from tests.kestra.mocks import (
     FLOW_NAMESPACE,
     KEY_VALUE,
     NAMESPACE_FILE,
-    NETWORK,
-    VOLUME,
     Deployment,
     run,
 )
@@ -151,19 +149,16 @@ def test_a_flow_that_cannot_be_switched_is_told_with_its_file(folder: Path):
 
 def test_namespaces_wait_for_and_go_with_what_the_directory_does(folder: Path):
     def declare() -> None:
-        import pulumi_docker as docker
-
-        network, volume = docker.Network("network"), docker.Volume("volume")
-        FlowDirectory(
-            "flows",
-            connection=CONNECT,
-            path=folder,
-            opts=pulumi.ResourceOptions(depends_on=[network], deleted_with=volume),
+        first, second = (
+            KeyValue(name, connection=CONNECT, namespace="demo", key=name, value="1")
+            for name in ("first", "second")
         )
+        opts = pulumi.ResourceOptions(depends_on=[first], deleted_with=second)
+        FlowDirectory("flows", connection=CONNECT, path=folder, opts=opts)
 
     for item in run(declare).all(FLOW_NAMESPACE):
-        assert f"{NETWORK}::network" in item.depends_on
-        assert item.deleted_with == f"{VOLUME}::volume"
+        assert f"{KEY_VALUE}::first" in item.depends_on
+        assert item.deleted_with == f"{KEY_VALUE}::second"
 
 
 def test_what_failed_is_an_error_once_the_rest_is_in_the_state(folder: Path):

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -19,12 +18,6 @@ from tests.kestra.unit.fake_kestra import CONNECTION, FakeKestra, Props, serving
 
 UNKNOWN: Any = Unknown()
 FILE, KEY = "demo/sql/a.sql", "demo/limit"
-
-
-@pytest.fixture
-def kestra() -> Iterator[FakeKestra]:
-    with serving() as server:
-        yield server
 
 
 def file(**changes: object) -> Props:
