@@ -6,13 +6,7 @@ import time
 from datetime import datetime
 from itertools import pairwise
 
-from tests.kestra import servers
 from tests.kestra.servers import Client, runs, state, states
-
-database = servers.database
-start_stand_in = servers.start_stand_in
-shared_stand_in = servers.shared_stand_in
-client = servers.client
 
 FOR_EACH = "type: io.kestra.plugin.core.flow.ForEach"
 ALLOW_FAILURE = "type: io.kestra.plugin.core.flow.AllowFailure"

@@ -19,11 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.kestra import servers
 from tests.kestra.servers import StandIn
 
-database = servers.database
-start_stand_in = servers.start_stand_in
 RECORDINGS = Path(__file__).parent / "recordings" / "kestra-0.20.7.jsonl"
 COUNT = 215
 

@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kestra import servers
 from tests.kestra.servers import Client, Start, runs, state
-
-database = servers.database
-start_stand_in = servers.start_stand_in
-shared_stand_in = servers.shared_stand_in
-client = servers.client
 
 RUNNER = "taskRunner: {type: io.kestra.plugin.core.runner.Process}"
 SCRIPT = f"type: io.kestra.plugin.scripts.python.Script\n    {RUNNER}"

@@ -7,14 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.kestra import servers
 from tests.kestra.servers import Client, StandIn, Start, runs, state, states
-
-database = servers.database
-start_stand_in = servers.start_stand_in
-shared_stand_in = servers.shared_stand_in
-server = servers.server
-client = servers.client
 
 SUBFLOW = "type: io.kestra.plugin.core.flow.Subflow"
 RETURN = "type: io.kestra.plugin.core.debug.Return"
