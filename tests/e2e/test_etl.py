@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from infra.databases import WAREHOUSE_SCHEMAS
-from offline.months import Dirt, write_month
+from bench.months import Dirt, write_month
 from tests.e2e.conftest import Project
 from tests.e2e.warehouse import as_reader
 
