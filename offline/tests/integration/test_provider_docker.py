@@ -178,7 +178,7 @@ def test_container(
         **SLEEP,
     )
     found = inspect(docker_client, container)
-    config, host = found["Config"], found["HostConfig"]
+    config, host_config = found["Config"], found["HostConfig"]
     assert found["State"]["Health"]["Status"] == "healthy"
     assert {"A=1", "B=x=y"} <= set(config["Env"])
     assert (config["Entrypoint"], config["Cmd"]) == (["sleep"], ["600"])
@@ -189,10 +189,14 @@ def test_container(
         7,
     )
     assert config["Healthcheck"]["StartPeriod"] == 90_000_000_000
-    assert (host["Memory"], host["MemorySwap"], host["ShmSize"]) == (64 << 20, 128 << 20, 96 << 20)
-    assert host["RestartPolicy"]["Name"] == "unless-stopped"
-    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "1m"}}
-    assert host["Binds"] == [f"{volume.id}:/data:ro"]
+    assert (host_config["Memory"], host_config["MemorySwap"], host_config["ShmSize"]) == (
+        64 << 20,
+        128 << 20,
+        96 << 20,
+    )
+    assert host_config["RestartPolicy"]["Name"] == "unless-stopped"
+    assert host_config["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "1m"}}
+    assert host_config["Binds"] == [f"{volume.id}:/data:ro"]
     networks = found["NetworkSettings"]["Networks"]
     assert list(networks) == [network.outputs["name"]]
     assert {"db", "database"} <= set(networks[network.outputs["name"]]["Aliases"])
