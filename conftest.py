@@ -1,8 +1,18 @@
 """What the tests of all rooms share: the servers that they run against, and hypothesis."""
 
+import os
+import sys
+
 from hypothesis import HealthCheck, settings
 
+from cli import offline
+
 pytest_plugins = ["tests.kestra.servers"]
+
+# Tests run against the offline parts: their providers and `kestra` from PATH, with this Python.
+os.environ["PATH"] = os.pathsep.join([offline.providers_folder(), os.environ["PATH"]])
+os.environ["PODIUM_PYTHON"] = sys.executable
+os.environ.setdefault("PODIUM_TEST_POSTGRES_IMAGE", offline.load_stack().config["postgresImage"])
 
 # The same examples every time, and as many as seconds allow.
 settings.register_profile(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench.taxi_load import copy_file
+from bench.postgres import copy_file
 
 TABLE, _STAGING = "public.yellow_tripdata", "public.yellow_tripdata_staging"
 _TYPES = {
@@ -82,7 +82,7 @@ def load(database: str, path: Path) -> None:
 
 
 def unload(database: str, path: Path) -> None:
-    """Takes a month away, so that it can be loaded once more into what else is there.
+    """Deletes a month, so that it can be loaded again into what else is there.
 
     Args:
         database: how psycopg connects.

@@ -1,41 +1,139 @@
 """Months of trips loaded by the flow taxi_load, beside a bare COPY and beside the course's way.
 
-All on one server with the stack's settings, but without fsync. A load goes from the file to the
-published month with its indexes, reports and quality row. The bare COPY takes the same trips, from
-csv, into an unlogged table of the same types without an index. The course's way is in `course.py`.
+All on one server with the stack's settings, but without fsync. A load is an execution of the flow
+on a Kestra server, from its start to its end: the file is downloaded, and the published month has
+its indexes, reports and quality row. The bare COPY takes the same trips, from csv, into an unlogged
+table of the same types without an index. The course's way is in `course.py`.
 """
 
 import csv
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import ParamSpec, TypeVar
+from threading import Thread
+from time import perf_counter
+from typing import Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bench import course
 from bench.comparison import Ratios, aim, seconds
-from bench.postgres import running_postgres
+from bench.kestra import Kestra, jdbc_url, running_kestra
+from bench.months import Month, write_month
+from bench.postgres import copy_file, running_postgres
 from bench.project import PROJECT_FOLDER
-from bench.taxi_load import Load, copy_file, load
 from infra.databases import WAREHOUSE_SCHEMAS
 from infra.postgres import SERVER_SETTINGS
-from offline.months import Month, write_month
 
 _SIZES = (10_000, 1_000_000, 5_000_000)
 _OTHER_MONTHS = 11
-_TAXI, _MONTH = "yellow", "2020-07"
-_TABLE, _PARTITION = "trips.yellow", "trips.yellow_2020_07"
+_TAXI, _MONTHS = "yellow", ("2020-05", "2020-06", "2020-07")
+_NAMESPACE = PROJECT_FOLDER / "flows/zoomcamp"
+_TABLE = "trips.yellow"
 _TITLES = ("", "seconds", "trips/s", "of bare COPY", "of the course's way", "again", "memory")
 
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
+
+@dataclass(frozen=True)
+class _Load:
+    """What a load took.
+
+    Attributes:
+        seconds: from the start of the execution to its end.
+        peak_memory: the most memory that the server held meanwhile, in bytes.
+        steps: the seconds of each step that quality.loads has, by its name; None if it had no part.
+    """
+
+    seconds: float
+    peak_memory: int
+    steps: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class _Warehouse:
+    """The target of the loads.
+
+    Attributes:
+        database: how psycopg connects.
+        kestra: the server that has the flow.
+    """
+
+    database: str
+    kestra: Kestra
+
+    def load(self, month: Month) -> _Load:
+        """Loads a month by the flow.
+
+        Raises:
+            RuntimeError: the execution failed, or not all trips were loaded.
+        """
+        self.kestra.reset_peak_memory()
+        begin = perf_counter()
+        execution = self.kestra.run(
+            "zoomcamp/taxi_load",
+            taxi=month.taxi,
+            month=month.month,
+            format=month.path.name.split(".", 1)[1],
+        )
+        passed = perf_counter() - begin
+        found = self._row(f"SELECT count(*), sum(total_amount) FROM {_partition(month)}")
+        if found != (month.rows, month.total_amount):
+            raise RuntimeError(f"{month.path.name} came to {found}, not to {month}")
+        steps = ("read", "copy", "publish")
+        columns = ", ".join(f"{step}_seconds" for step in steps)
+        row = self._row(f"SELECT {columns} FROM quality.loads WHERE load_id = '{execution['id']}'")
+        return _Load(passed, self.kestra.peak_memory(), dict(zip(steps, row, strict=True)))
+
+    def unload(self, month: Month) -> None:
+        """Deletes a month and the rows about its loads."""
+        self.execute(f"DROP TABLE {_partition(month)}; DELETE FROM quality.loads")
+
+    def fill(self, month: Month) -> None:
+        """Loads a month and makes as many trips in eleven others of it."""
+        self.load(month)
+        columns, _ = self._row(
+            "SELECT string_agg(attname, ', '), count(*) FROM pg_attribute"
+            f" WHERE attrelid = '{_TABLE}'::regclass AND attnum > 0 AND attname <> 'month'"
+        )
+        for number in range(1, _OTHER_MONTHS + 1):
+            partition, day = f"{_TABLE}_2019_{number:02}", f"'2019-{number:02}-01'"
+            self.execute(
+                f"CREATE TABLE {partition} (LIKE {_TABLE});"
+                f"INSERT INTO {partition} (month, {columns})"
+                f" SELECT {day}, {columns} FROM {_partition(month)};"
+                f"ALTER TABLE {_TABLE} ATTACH PARTITION {partition} FOR VALUES IN ({day})"
+            )
+        self.unload(month)
+        course.load(self.database, month.path)
+        course.multiply(self.database, _OTHER_MONTHS)
+        course.unload(self.database, month.path)
+        self.execute("VACUUM ANALYZE")
+
+    def copy(self, month: Month) -> float:
+        """Returns the seconds of the bare COPY."""
+        with (_NAMESPACE / f"files/columns/{month.taxi}.csv").open() as file:
+            types = {column["header"]: column["type"] for column in csv.DictReader(file)}
+        with month.path.open() as file:
+            header = file.readline().strip().split(",")
+        columns = ", ".join(f"{name} {types[name]}" for name in header)
+        self.execute(f"DROP TABLE IF EXISTS bare; CREATE UNLOGGED TABLE bare ({columns})")
+        statement = "COPY bare FROM STDIN (FORMAT CSV, HEADER)"
+        return seconds(lambda: copy_file(self.database, statement, month.path))
+
+    def execute(self, script: str) -> None:
+        """Runs SQL."""
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            connection.execute(script.encode())
+
+    def _row(self, query: str) -> tuple[Any, ...]:
+        with psycopg.connect(self.database) as connection:
+            (row,) = connection.execute(query.encode())
+        return row
 
 
 @dataclass
@@ -44,7 +142,7 @@ class _Case:
 
     Attributes:
         title: which.
-        database: the target.
+        warehouse: the target.
         month: the file.
         plain: the file as csv.
         loads: the loads.
@@ -54,11 +152,11 @@ class _Case:
     """
 
     title: str
-    database: str
+    warehouse: _Warehouse
     month: Month
     plain: Month
-    loads: list[Load] = field(default_factory=list)
-    reloads: list[Load] = field(default_factory=list)
+    loads: list[_Load] = field(default_factory=list)
+    reloads: list[_Load] = field(default_factory=list)
     copies: list[float] = field(default_factory=list)
     courses: list[float] = field(default_factory=list)
 
@@ -66,14 +164,15 @@ class _Case:
         """Does each once and leaves the target as it was.
 
         Raises:
-            RuntimeError: not all trips were loaded.
+            RuntimeError: a load failed, or not all trips were loaded.
         """
-        self.loads.append(_load(self.database, self.month))
-        self.reloads.append(_load(self.database, self.month))
-        _unload(self.database)
-        self.copies.append(_copy(self.database, self.plain))
-        self.courses.append(seconds(lambda: course.load(self.database, self.plain.path)))
-        course.unload(self.database, self.plain.path)
+        database = self.warehouse.database
+        self.loads.append(self.warehouse.load(self.month))
+        self.reloads.append(self.warehouse.load(self.month))
+        self.warehouse.unload(self.month)
+        self.copies.append(self.warehouse.copy(self.plain))
+        self.courses.append(seconds(lambda: course.load(database, self.plain.path)))
+        course.unload(database, self.plain.path)
 
     @property
     def seconds(self) -> list[float]:
@@ -116,30 +215,31 @@ def compare(rounds: int, sizes: Sequence[int] = _SIZES) -> Iterator[object]:
             eleven months are measured.
 
     Raises:
-        RuntimeError: not all trips were loaded.
+        RuntimeError: a load failed, or not all trips were loaded.
         psycopg.Error: PostgreSQL refused something.
     """
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(TemporaryDirectory(prefix="podium-bench-")))
         server = cleanup.enter_context(running_postgres(**SERVER_SETTINGS, fsync="off"))
-        empty, filled = (_target(server, name) for name in ("empty", "filled"))
-        small, middle, large = (_write(folder / str(size), size, "csv") for size in sizes)
-        packed = _write(folder / "packed", middle.rows, "csv.gz")
-        _fill(filled, middle)
+        warehouse = cleanup.enter_context(_warehouse(server, folder))
+        small, middle, large = (
+            write_month(folder, _TAXI, month, rows, file_format="csv")
+            for month, rows in zip(_MONTHS, sizes, strict=True)
+        )
+        packed = write_month(folder, _TAXI, middle.month, middle.rows)
         cases = [
-            _Case(_title(small), empty, small, small),
-            one := _Case(_title(middle), empty, middle, middle),
-            again := _Case(f"{_title(middle)}, csv.gz", empty, packed, middle),
-            twelfth := _Case(f"{_title(middle)}, 11 months there", filled, middle, middle),
-            most := _Case(_title(large), empty, large, large),
+            _Case(_title(small), warehouse, small, small),
+            one := _Case(_title(middle), warehouse, middle, middle),
+            again := _Case(f"{_title(middle)}, csv.gz", warehouse, packed, middle),
+            most := _Case(_title(large), warehouse, large, large),
         ]
-        for number in range(1, rounds + 1):
-            print(f"Round {number} of {rounds}", flush=True)
-            for case in cases:
-                case.measure()
+        twelfth = _Case(f"{_title(middle)}, 11 months there", warehouse, middle, middle)
+        _measure(cases, rounds)
+        warehouse.fill(middle)
+        _measure([twelfth], rounds)
     yield _line(*_TITLES)
-    yield from cases
-    yield _tasks(one)
+    yield from (*cases, twelfth)
+    yield _steps(one)
     yield "\nAims"
     growth = Ratios(
         [each / most.month.rows for each in most.seconds],
@@ -157,102 +257,65 @@ def compare(rounds: int, sizes: Sequence[int] = _SIZES) -> Iterator[object]:
         yield aim(words, ratios.median, limit)
 
 
-def _target(server: str, name: str) -> str:
-    """Creates a database with the schemas of the warehouse and the tables of the course."""
-    database = make_conninfo(server, dbname=name)
-    _execute(server, f"CREATE DATABASE {name}")
-    for schema in WAREHOUSE_SCHEMAS:
-        _execute(database, f"CREATE SCHEMA {schema}")
-    course.create(database)
-    return database
+def _measure(cases: Sequence[_Case], rounds: int) -> None:
+    for number in range(1, rounds + 1):
+        print(f"Round {number} of {rounds}", flush=True)
+        for case in cases:
+            case.measure()
 
 
-def _write(folder: Path, rows: int, file_format: str) -> Month:
-    folder.mkdir()
-    return _apart(write_month, folder, _TAXI, _MONTH, rows, file_format=file_format)
+@contextmanager
+def _served(folder: Path) -> Iterator[str]:
+    """Serves the files of a folder and yields the URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=folder)) as server:
+        Thread(target=server.serve_forever).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
 
 
-def _load(database: str, month: Month) -> Load:
-    result = _apart(
-        load,
-        database,
-        month.path.parent,
-        taxi=month.taxi,
-        month=month.month,
-        format=month.path.name.split(".", 1)[1],
-    )
-    with psycopg.connect(database) as connection:
-        found = connection.execute(f"SELECT count(*), sum(total_amount) FROM {_PARTITION}")
-        if (loaded := found.fetchone()) != (month.rows, month.total_amount):
-            raise RuntimeError(f"{month.path.name} came to {loaded}, not to {month}")
-    return result
-
-
-def _unload(database: str) -> None:
-    _execute(database, f"DROP TABLE {_PARTITION}; DELETE FROM quality.loads")
-
-
-def _fill(database: str, month: Month) -> None:
-    """Loads a month and makes as many trips in eleven others of it."""
-    _load(database, month)
-    with psycopg.connect(database, autocommit=True) as connection:
-        names = connection.execute(
-            "SELECT attname FROM pg_attribute"
-            f" WHERE attrelid = '{_TABLE}'::regclass AND attnum > 0 AND attname <> 'month'"
-        )
-        columns = ", ".join(name for (name,) in names)
-    for number in range(1, _OTHER_MONTHS + 1):
-        partition, day = f"{_TABLE}_2019_{number:02}", f"'2019-{number:02}-01'"
-        _execute(
-            database,
-            f"CREATE TABLE {partition} (LIKE {_TABLE});"
-            f"INSERT INTO {partition} (month, {columns})"
-            f" SELECT {day}, {columns} FROM {_PARTITION};"
-            f"ALTER TABLE {_TABLE} ATTACH PARTITION {partition} FOR VALUES IN ({day})",
-        )
-    _unload(database)
-    course.load(database, month.path)
-    course.multiply(database, _OTHER_MONTHS)
-    course.unload(database, month.path)
-    _execute(database, "VACUUM ANALYZE")
-
-
-def _copy(database: str, month: Month) -> float:
-    """Returns the seconds of the bare COPY."""
-    with (PROJECT_FOLDER / f"flows/zoomcamp/files/columns/{month.taxi}.csv").open() as file:
-        types = {column["header"]: column["type"] for column in csv.DictReader(file)}
-    with month.path.open() as file:
-        header = file.readline().strip().split(",")
-    columns = ", ".join(f"{name} {types[name]}" for name in header)
-    _execute(database, f"DROP TABLE IF EXISTS bare; CREATE UNLOGGED TABLE bare ({columns})")
-    return seconds(
-        lambda: copy_file(database, "COPY bare FROM STDIN (FORMAT CSV, HEADER)", month.path)
-    )
-
-
-def _execute(database: str, script: str) -> None:
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute(script.encode())
-
-
-def _apart(
-    function: Callable[_Arguments, _Result],
-    *arguments: _Arguments.args,
-    **keywords: _Arguments.kwargs,
-) -> _Result:
-    """Calls a function in a process of its own, whose memory is its alone."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments, **keywords).result()
-
-
-def _tasks(case: _Case) -> str:
-    """Returns a line that tells where the time goes."""
-    tasks = {
-        name: median(each.task_seconds[name] for each in case.loads)
-        for name in case.loads[0].task_seconds
+@contextmanager
+def _warehouse(server: str, folder: Path) -> Iterator[_Warehouse]:
+    """Creates a warehouse whose flows find their files in a folder."""
+    database = make_conninfo(server, dbname="warehouse")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE warehouse")
+    login = conninfo_to_dict(database)
+    flow_secrets = {
+        "WAREHOUSE_USERNAME": str(login["user"]),
+        "WAREHOUSE_PASSWORD": str(login["password"]),
     }
-    parts = (f"{name} {part:.2f} s" for name, part in tasks.items() if part >= 0.05)
-    return f"  {case.title} by task: {', '.join(parts)}"
+    with (
+        _served(folder) as source,
+        running_kestra(
+            server, {"source": source, "warehouse": jdbc_url(database)}, flow_secrets
+        ) as kestra,
+    ):
+        kestra.register(_NAMESPACE)
+        warehouse = _Warehouse(database, kestra)
+        for schema in WAREHOUSE_SCHEMAS:
+            warehouse.execute(f"CREATE SCHEMA {schema}")
+        course.create(database)
+        yield warehouse
+
+
+class _Files(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Leaves the terminal to the table."""
+
+
+def _partition(month: Month) -> str:
+    return f"{_TABLE}_{month.month.replace('-', '_')}"
+
+
+def _steps(case: _Case) -> str:
+    """Returns a line that shows where the time goes."""
+    parts = (
+        f"{step} {median(each.steps[step] or 0 for each in case.loads):.2f} s"
+        for step in case.loads[0].steps
+    )
+    return f"  {case.title} by step: {', '.join(parts)}"
 
 
 def _title(month: Month) -> str:

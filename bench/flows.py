@@ -1,7 +1,7 @@
 """Flows as resources, beside plain HTTP calls and beside as many bare components.
 
 Each way makes its flows, looks again with nothing changed, changes one, and deletes all. The
-projects hold nothing but `infra/kestra`. Run with the engine on PATH: `. scripts/env.sh offline`.
+projects hold nothing but `infra/kestra`.
 """
 
 import os
@@ -16,6 +16,7 @@ import yaml
 
 from bench.comparison import aim, seconds
 from bench.kestra import Kestra, running_kestra
+from bench.postgres import running_postgres
 from bench.project import PROJECT_FOLDER, Project
 
 _COUNTS = (10, 100, 1000)
@@ -171,7 +172,7 @@ def compare(rounds: int) -> Iterator[object]:
         httpx.HTTPError: the server refused a plain call.
     """
     tables = {}
-    with running_kestra() as kestra:
+    with running_postgres() as database, running_kestra(database) as kestra:
         for count in _COUNTS:
             tables[count] = _measure(kestra, count, rounds)
             yield tables[count]
@@ -237,7 +238,8 @@ def _measure_http(kestra: Kestra, texts: dict[str, str]) -> _Seconds:
     with kestra.client() as client:
 
         def send(method: str, path: str, text: str | None = None) -> None:
-            client.request(method, path, content=text).raise_for_status()
+            headers = {"Content-Type": "application/x-yaml"}
+            client.request(method, path, content=text, headers=headers).raise_for_status()
 
         def create() -> None:
             for text in texts.values():

@@ -3,14 +3,17 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import docker
 import psycopg
 from psycopg.conninfo import make_conninfo
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-_IMAGE = "podium-offline/postgres:15"
+from cli import offline
+
 _START_SECONDS = 30
+_CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
@@ -31,7 +34,7 @@ def running_postgres(**settings: str) -> Iterator[str]:
         client = docker.from_env()
         cleanup.callback(client.close)
         container = client.containers.run(
-            _IMAGE,
+            offline.load_stack().config["postgresImage"],
             ["postgres", *(f"--{name}={value}" for name, value in settings.items())],
             detach=True,
             environment={"POSTGRES_PASSWORD": password},
@@ -42,6 +45,23 @@ def running_postgres(**settings: str) -> Iterator[str]:
         login = make_conninfo(host="127.0.0.1", port=port, user="postgres", password=password)
         _connect(login).close()
         yield login
+
+
+def copy_file(database: str, statement: str, path: Path) -> None:
+    """Sends a file to PostgreSQL over a connection of its own.
+
+    Args:
+        database: how psycopg connects.
+        statement: COPY ... FROM STDIN.
+        path: the file.
+    """
+    with (
+        psycopg.connect(database) as connection,
+        connection.cursor().copy(statement.encode()) as stream,
+        path.open("rb") as file,
+    ):
+        while chunk := file.read(_CHUNK_BYTES):
+            stream.write(chunk)
 
 
 @retry(

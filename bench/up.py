@@ -1,7 +1,7 @@
 """`pulumi up` and `pulumi destroy` of the whole stack, beside Docker and Pulumi alone.
 
-The stack is one of its own, in a copy of the project, with its state in a folder of its own. Run
-with the offline parts on PATH: `. scripts/env.sh offline`.
+The stack is one of its own, of offline parts, in a copy of the project, with its state in a folder
+of its own.
 """
 
 import shutil
@@ -16,13 +16,8 @@ import yaml
 from bench.comparison import Comparison, seconds
 from bench.containers import Containers, remove_stack
 from bench.project import PROJECT_FOLDER, STACK, Project
+from cli import offline
 
-_IMAGES = {
-    "postgresImage": "podium-offline/postgres:15",
-    "kestraImage": "podium-offline/kestra-stand-in:v1.3.34",
-    "pgadminImage": "podium-offline/pgadmin4:9",
-    "filesImage": "podium-offline/nginx:1.22",
-}
 _PORTS = ("postgresPort", "kestraPort", "kestraManagementPort", "pgadminPort")
 
 
@@ -68,7 +63,9 @@ def _platform(folder: Path) -> Project:
         sockets = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _PORTS]
         ports = [str(probe.getsockname()[1]) for probe in sockets]
     settings = dict(zip(_PORTS, ports, strict=True))
-    return Project(copy, {**_IMAGES, **settings, "taxiSource": str(taxi_folder)})
+    return Project(
+        copy, {**offline.load_stack().config, **settings, "taxiSource": str(taxi_folder)}
+    )
 
 
 def _empty(folder: Path) -> Project:

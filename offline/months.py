@@ -1,13 +1,19 @@
 """Months of taxi trips as the TLC and the course publish them, generated from a seed.
 
+`taxi-months FOLDER TAXI MONTH ROWS` writes one and prints what it holds as JSON.
+
 Headers, number formats and the shares of odd rows are those counted in real files: 10,000 yellow
 rows of 2019-01, 2019-02 and 2020-07 each and a few green ones; what is too rare for these to hold
 any (trips outside the month, equal trips) is there often enough for 10,000 rows to hold some.
 """
 
+import argparse
 import gzip
+import json
+import re
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -242,7 +248,7 @@ def _expression(name: str, taxi: str, month: str, file_format: str) -> str:
 
 
 def _insert_lines(path: Path, header: list[str], dirt: Dirt) -> None:
-    """Inserts the lines that no file should have, each a copy of a trip with one fault."""
+    """Inserts the lines that no file should have, each a copy of a trip with one error."""
 
     def with_value(suffix: str, value: str) -> Callable[[list[str]], list[str]]:
         return lambda fields: [
@@ -250,19 +256,61 @@ def _insert_lines(path: Path, header: list[str], dirt: Dirt) -> None:
             for name, field in zip(header, fields, strict=True)
         ]
 
-    faults = (
+    errors = (
         [with_value("fare_amount", "twelve")] * dirt.bad_numbers
         + [with_value("pickup_datetime", "2019-13-01 00:00:00")] * dirt.bad_times
         + [lambda fields: fields[:-1]] * dirt.short_lines
         + [lambda fields: [*fields, "0"]] * dirt.long_lines
     )
-    if not faults:
+    if not errors:
         return
     content = path.read_bytes()
     is_gzip = path.suffix == ".gz"
     first, *trips = (gzip.decompress(content) if is_gzip else content).decode().splitlines()
-    for number, fault in reversed(list(enumerate(faults))):
-        place = number * len(trips) // len(faults)
-        trips.insert(place, ",".join(fault(trips[place].split(","))))
+    for number, error in reversed(list(enumerate(errors))):
+        place = number * len(trips) // len(errors)
+        trips.insert(place, ",".join(error(trips[place].split(","))))
     content = "\n".join([first, *trips, ""]).encode()
     path.write_bytes(gzip.compress(content, mtime=0) if is_gzip else content)
+
+
+def main() -> int:
+    """Runs the command line and returns the exit code."""
+    parser = argparse.ArgumentParser(prog="taxi-months", description=__doc__)
+    parser.add_argument("folder", type=_folder, help="where the file goes")
+    parser.add_argument("taxi", choices=_COLUMNS)
+    parser.add_argument("month", type=_month, help="YYYY-MM")
+    parser.add_argument("rows", type=_count, help="how many trips")
+    parser.add_argument("--format", choices=("csv", "csv.gz", "parquet"), default="csv.gz")
+    parser.add_argument("--seed", type=int, default=0, help="another number makes other trips")
+    for each in fields(Dirt):
+        option = f"--{each.name.replace('_', '-')}"
+        parser.add_argument(option, type=_count if each.default == 0 else str, default=each.default)
+    arguments = vars(parser.parse_args())
+    dirt = Dirt(**{each.name: arguments.pop(each.name) for each in fields(Dirt)})
+    file_format = arguments.pop("format")
+    written = write_month(**arguments, file_format=file_format, dirt=dirt)
+    json.dump(vars(written), sys.stdout, default=str)
+    return 0
+
+
+def _folder(value: str) -> Path:
+    if not Path(value).is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {value}")
+    return Path(value)
+
+
+def _month(value: str) -> str:
+    if not re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", value):
+        raise argparse.ArgumentTypeError(f"{value} is no month: write YYYY-MM")
+    return value
+
+
+def _count(value: str) -> int:
+    if not value.isdecimal():
+        raise argparse.ArgumentTypeError(f"{value} is not a number of rows")
+    return int(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

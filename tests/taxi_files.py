@@ -6,7 +6,7 @@ import shutil
 from decimal import Decimal
 from pathlib import Path
 
-from offline.months import Month, write_month
+from bench.months import Month, write_month
 
 # Real months under the names and headers of the course's files; they are no part of the project.
 REAL_FOLDER = Path(__file__).parents[2] / "shared/data/taxi"

@@ -4,15 +4,17 @@
 # base image included, so a changed file builds it anew.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. offline/step.sh
 
-declare -A tags=(
-    [base]=bookworm
-    [postgres]=15
-    [nginx]=1.22
-    [pgadmin4]=9
-    [kestra-stand-in]=v1.3.34
+declare -A tags=([base]=bookworm)
+while IFS=: read -r name tag; do
+    tags[$name]=$tag
+done < <(sed -n 's|.*: podium-offline/||p' offline/stack.yaml)
+# What else is in the context of an image beside its own folder.
+declare -A sources=(
+    [kestra-stand-in]="offline/__init__.py offline/kestra"
+    [pgadmin4]=offline/images/postgres/unpack.sh
 )
-declare -A sources=([kestra-stand-in]="offline/__init__.py offline/kestra")
 
 # Prints the build context of image $1 as a tar archive, the same for the same files; what
 # follows goes to tar.
@@ -29,7 +31,7 @@ pip_settings() {
     mkdir "$1"
     echo '[global]' >"$1/pip.conf"
     # A variable is listed before, and counts more than, the same setting in a file.
-    .venv/bin/pip config list | sed -nE \
+    "${PODIUM_PYTHON:-.venv/bin/python}" -m pip config list | sed -nE \
         "s/^(:env:|global)\.(index-url|extra-index-url|trusted-host)='(.*)'$/\2 = \3/p" |
         awk '!seen[$1]++' >>"$1/pip.conf"
     if [ -f "$bundle" ]; then
@@ -38,27 +40,27 @@ pip_settings() {
     fi
 }
 
+make_base() {
+    $sudo offline/images/base/bootstrap.sh >"$scratch/base.tar" && docker import \
+        --change "LABEL podium.offline=true podium.context=$1" \
+        --change 'CMD ["bash"]' "$scratch/base.tar" "podium-offline/base:${tags[base]}"
+}
+
+make_image() {
+    context "$1" --directory "$scratch" pip | docker build --force-rm \
+        --tag "podium-offline/$1:${tags[$1]}" --label "podium.context=$2" \
+        --file "offline/images/$1/Dockerfile" -
+}
+
 build() {
     local name=$1 image=podium-offline/$1:${tags[$1]} hash
     hash=$({ context "$name" && echo "$base_hash"; } | sha256sum | cut -d ' ' -f 1)
-    [ "$name" = base ] && base_hash=$hash
+    [ "$name" != base ] || base_hash=$hash
     [ -z "$(docker images --quiet --filter "reference=$image" --filter "label=podium.context=$hash")" ] ||
         return 0
-    echo "Building the image $image; its log is $logs/$name.log."
-    local begin=$SECONDS
-    if [ "$name" = base ]; then
-        $sudo offline/images/base/bootstrap.sh >"$scratch/base.tar" && docker import \
-            --change "LABEL podium.offline=true podium.context=$hash" \
-            --change 'CMD ["bash"]' "$scratch/base.tar" "$image"
-    else
-        context "$name" --directory "$scratch" pip | docker build --force-rm --tag "$image" \
-            --label "podium.context=$hash" --file "offline/images/$name/Dockerfile" -
-    fi >"$logs/$name.log" 2>&1 || {
-        tail -n 30 "$logs/$name.log" >&2
-        echo "The image $image could not be built; the whole log is $logs/$name.log." >&2
-        exit 1
-    }
-    echo "Built $image in $((SECONDS - begin)) s."
+    local make=(make_image "$name")
+    [ "$name" != base ] || make=(make_base)
+    step "Building the image $image" "$logs/$name.log" "${make[@]}" "$hash"
 }
 
 wanted=("${@:-${!tags[@]}}")
@@ -69,10 +71,9 @@ for name in "${wanted[@]}"; do
     }
 done
 
-logs=${XDG_CACHE_HOME:-$HOME/.cache}/podium/images
+logs=$cache/images
 mkdir -p "$logs"
-exec 9>"$logs/lock"
-flock 9
+lock "$logs/build"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 pip_settings "$scratch/pip"

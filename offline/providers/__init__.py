@@ -1,1 +1,1 @@
-"""Pulumi provider drivers for where the genuine plugins cannot be had."""
+"""Offline providers: Pulumi providers for machines that cannot download the official plugins."""

@@ -411,7 +411,7 @@ class Container(_DockerResource):
             ),
             replaces=True,
         ),
-        # A change inside a mount does not replace the container: so it is in the genuine table.
+        # As in the official plugin's table, a change inside a mount does not replace the container.
         "mounts": Set(
             Object(
                 {
@@ -523,7 +523,7 @@ class Container(_DockerResource):
                         planned["containerLogs"] = client.logs(container_id).decode()
                 return container_id, planned | _inspect(client, container_id, planned)
         except ProviderError as error:
-            # The genuine plugin keeps the container too: the state must not lose it.
+            # The official plugin keeps the container too: the state must not lose it.
             raise InitializationError(str(error), container_id, planned) from error
 
     @override
@@ -646,7 +646,7 @@ def _inspect(client: Any, container_id: str, state: Values) -> Values:
     """The properties of a container that the daemon reports.
 
     Environment variables, labels, volumes and uploads stay as they were given: the daemon mixes
-    them with those of the image or does not tell.
+    them with those of the image or does not report them.
     """
     container = client.inspect_container(container_id)
     config, host_config = container["Config"], container["HostConfig"]

@@ -32,7 +32,7 @@ _CONFIG: Table = {
     "username": String(env="PGUSER", default="postgres"),
     "password": String(env="PGPASSWORD", secret=True),
     "superuser": Boolean(env="PGSUPERUSER", default=True),
-    # The genuine plugin's client library takes this where libpq would take `prefer`.
+    # The official plugin's client library takes this where libpq would take `prefer`.
     "sslmode": String(env="PGSSLMODE", default="require"),
     "sslrootcert": String(),
     "connectTimeout": Integer(env="PGCONNECT_TIMEOUT", default=180, minimum=-1),
@@ -305,7 +305,7 @@ class Role(_PostgresResource):
         return state | found
 
     def _password(self, connection: Connection, name: str, password: str) -> str:
-        """The password the role has, as far as its digest lets one tell."""
+        """The password the role has, as far as its digest shows."""
         (superuser,) = _row(
             connection, "SELECT rolsuper FROM pg_roles WHERE rolname = CURRENT_USER"
         )

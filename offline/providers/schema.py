@@ -1,7 +1,7 @@
 """Property tables, and what the Terraform bridge makes of them: check, plan, diff and refresh.
 
 A provider describes each of its resource types by one table of properties. The rules that work on
-the tables are those of the genuine plugins, which wrap Terraform providers: a value that is absent
+the tables are those of the official plugins, which wrap Terraform providers: a value that is absent
 equals the zero value of its type, an absent `computed` property keeps its value, and sets ignore
 order. A change inside a list of objects replaces the resource only if the changed field says so,
 inside a set if any field of the changed object does.
@@ -231,7 +231,7 @@ def plan(table: Table, old: Values | None, inputs: Values) -> Values:
         inputs: the checked inputs.
 
     Returns:
-        The outputs; what only the server can tell is UNKNOWN in those of a new resource.
+        The outputs; what only the server knows is UNKNOWN in those of a new resource.
     """
     planned: Values = {}
     for name, prop in table.items():

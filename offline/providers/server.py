@@ -1,7 +1,7 @@
-"""The gRPC side that all drivers share: Pulumi's provider protocol on top of property tables.
+"""The gRPC side of all offline providers: Pulumi's provider protocol on top of property tables.
 
-The engine starts a driver as a child process and speaks `pulumirpc.ResourceProvider` with it.
-Secrets are kept by the engine: like the genuine plugins a driver does not accept them, so the
+The engine starts a provider as a child process and speaks `pulumirpc.ResourceProvider` with it.
+Secrets are kept by the engine: like the official plugins a provider does not accept them, so the
 engine hands over plain values and marks the outputs of secret inputs itself.
 """
 
@@ -96,7 +96,7 @@ class Resource(ABC):
         """Create the resource.
 
         Args:
-            planned: its properties, without those that only the server can tell.
+            planned: its properties, without those that only the server knows.
 
         Returns:
             Its ID and its properties.
@@ -151,7 +151,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
         Args:
             name: the package, e.g. `docker`.
-            version: the version of the genuine plugin whose behaviour this follows.
+            version: the version of the official plugin whose behaviour this follows.
             config: the properties of the provider configuration.
             resources: the resource types.
         """
@@ -350,7 +350,7 @@ def start(provider: Provider) -> tuple[grpc.Server, int]:
 
 
 def serve(provider: Provider) -> None:
-    """Serve a package until the engine ends the process; the port goes to the standard output.
+    """Serve a package until the engine ends the process; print the port on standard output.
 
     Args:
         provider: the package.
@@ -358,7 +358,7 @@ def serve(provider: Provider) -> None:
     server, port = start(provider)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    # The engine ends a driver with an interrupt.
+    # The engine stops a provider with an interrupt.
     with suppress(KeyboardInterrupt):
         server.wait_for_termination()
 

@@ -1,4 +1,4 @@
-"""A client that speaks with a driver as the engine does."""
+"""A host of offline providers for tests, which speaks with them as the engine does."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class Diff:
     delete_before_replace: bool
 
 
-class Driver:
-    """One package, configured."""
+class ProviderHost:
+    """One provider, configured."""
 
     def __init__(self, stub: Any) -> None:
         self.stub = stub
@@ -72,7 +72,7 @@ class Driver:
         return _values(response.inputs)
 
     def preview(self, token: str, inputs: Values) -> Values:
-        """The outputs that are foretold for a new resource."""
+        """The outputs that a preview shows for a new resource."""
         request = provider_pb2.CreateRequest(
             urn=_urn(token), properties=_struct(self.check(token, inputs)), preview=True
         )
@@ -148,8 +148,8 @@ class Driver:
 
 
 @contextmanager
-def driver(provider: server.Provider, **config: Any) -> Iterator[Driver]:
-    """Serve a package in this process, configured for this client only."""
+def hosting(provider: server.Provider, **config: Any) -> Iterator[ProviderHost]:
+    """Serve a provider in this process, configured for this host only."""
     own = copy.copy(provider)
     own._cancelled = Event()
     grpc_server, port = server.start(own)
@@ -164,7 +164,7 @@ def driver(provider: server.Provider, **config: Any) -> Iterator[Driver]:
             if check.failures:
                 raise CheckError("; ".join(failure.reason for failure in check.failures))
             stub.Configure(provider_pb2.ConfigureRequest(args=check.inputs, acceptSecrets=True))
-            yield Driver(stub)
+            yield ProviderHost(stub)
     finally:
         grpc_server.stop(None).wait()
 
@@ -214,13 +214,13 @@ Deploy = Callable[..., Deployed]
 
 
 @contextmanager
-def deploying(plugin: Driver) -> Iterator[Deploy]:
+def deploying(host: ProviderHost) -> Iterator[Deploy]:
     """Create resources, and delete them in the end, in the opposite order."""
     deployed: list[Deployed] = []
 
     def create(resource: Any, **inputs: Any) -> Deployed:
         try:
-            deployed.append(plugin.create(resource.token, inputs))
+            deployed.append(host.create(resource.token, inputs))
         except OperationError as error:
             if error.kept:
                 deployed.append(error.kept)
@@ -230,4 +230,4 @@ def deploying(plugin: Driver) -> Iterator[Deploy]:
     yield create
     for resource in reversed(deployed):
         with suppress(OperationError):
-            plugin.delete(resource)
+            host.delete(resource)

@@ -13,7 +13,7 @@ from typing import Any
 import docker
 import pytest
 
-from offline.months import Month
+from bench.months import Month
 from tests.taxi_files import provide_months
 
 _PROJECT_FOLDER = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ import httpx
 import psycopg
 import pytest
 
+from bench.months import Dirt, write_month
 from infra.databases import WAREHOUSE_SCHEMAS
-from offline.months import Dirt, write_month
 from tests.e2e.conftest import Project
 from tests.e2e.warehouse import as_reader
 

@@ -18,8 +18,8 @@ def test_measures_loads_beside_copy_and_course() -> None:
         "10 trips",
         "20 trips",
         "20 trips, csv.gz",
-        "20 trips, 11 months there",
         "30 trips",
+        "20 trips, 11 months there",
     ]
     assert all(case.rstrip().endswith("MB") for case in cases)
     aims = lines[lines.index("\nAims") + 1 :]

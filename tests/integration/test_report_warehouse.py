@@ -12,17 +12,13 @@ import psycopg
 import pytest
 from jinja2 import Template
 
+from bench.months import write_month
 from infra.databases import WAREHOUSE_SCHEMAS
-from offline.months import write_month
 from report import __main__ as report
 from report.warehouse import Hour, Month, Zone, read_warehouse
-from tests.integration import warehouse_fixtures
-from tests.integration.warehouse_fixtures import Warehouse
+from tests.integration.conftest import Warehouse
 from tests.kestra.servers import Database, PostgresServer, new_database
 from tests.unit.command_line import ROOT, CommandLine, Ended
-
-shared_warehouse = warehouse_fixtures.shared_warehouse
-warehouse = warehouse_fixtures.warehouse
 
 FILES = ROOT / "flows/zoomcamp/files"
 READER, PASSWORD = "report_reader", "secret"

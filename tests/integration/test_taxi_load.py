@@ -16,14 +16,10 @@ from typing import Any
 
 import pytest
 
-from offline.months import Dirt, Month, write_month
-from tests.integration import warehouse_fixtures
-from tests.integration.warehouse_fixtures import Warehouse
+from bench.months import Dirt, Month, write_month
+from tests.integration.conftest import Warehouse
 from tests.kestra.servers import ROOT
 from tests.taxi_files import REAL_FOLDER
-
-shared_warehouse = warehouse_fixtures.shared_warehouse
-warehouse = warehouse_fixtures.warehouse
 
 COLUMNS = {
     taxi: list(
@@ -222,7 +218,7 @@ def test_wrong_inputs_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("dirt", "told"),
+    ("dirt", "message"),
     [
         (Dirt(missing_column="PULocationID"), 'missing column "PULocationID"'),
         (Dirt(unknown_column="Mood"), 'unknown column "Mood"'),
@@ -234,14 +230,14 @@ def test_wrong_inputs_are_refused(
 )
 @pytest.mark.parametrize("file_format", ["csv.gz", "parquet"])
 def test_a_file_with_other_columns_is_refused(
-    warehouse: Warehouse, dirt: Dirt, told: str, file_format: str
+    warehouse: Warehouse, dirt: Dirt, message: str, file_format: str
 ) -> None:
     write_month(warehouse.folder, "yellow", "2019-01", 100)
     warehouse.load("yellow", "2019-01")
     before = month_as_told(warehouse)
     bad = write_month(warehouse.folder, "yellow", "2019-01", 99, file_format=file_format, dirt=dirt)
     errors = warehouse.load_fails("yellow", "2019-01", format=file_format)
-    assert f"{bad.path.name}: {told}" in errors
+    assert f"{bad.path.name}: {message}" in errors
     assert "columns/yellow.csv" in errors
     assert month_as_told(warehouse) == before
     assert warehouse.rows("SELECT state FROM quality.loads ORDER BY started_at") == [
@@ -252,7 +248,7 @@ def test_a_file_with_other_columns_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [
         ([HEADER], "there is no trip in it"),
         (["<html><body>Not found</body></html>"], "unknown column"),
@@ -260,10 +256,10 @@ def test_a_file_with_other_columns_is_refused(
     ],
 )
 def test_a_file_that_is_no_month_is_refused(
-    warehouse: Warehouse, lines: list[str], told: str
+    warehouse: Warehouse, lines: list[str], message: str
 ) -> None:
     write_lines(warehouse, *lines)
-    assert told in warehouse.load_fails("yellow", "2019-01")
+    assert message in warehouse.load_fails("yellow", "2019-01")
     assert warehouse.value("SELECT count(*) FROM trips.yellow") == 0
 
 
@@ -432,7 +428,7 @@ def test_a_corrected_file_replaces_its_month_and_no_other(warehouse: Warehouse) 
     assert (load["state"], load["rows_loaded"]) == ("LOADED", 250)
     assert loaded(warehouse, "yellow", "2019-01") == expected(corrected.path, "yellow")
     assert warehouse.value("SELECT count(*) FROM trips.yellow") == 450
-    # Nothing of the file before is told any more.
+    # Nothing of the file before is reported any more.
     assert warehouse.value("SELECT count(*) FROM quality.rejects") == 0
     check_reports(warehouse)
 
@@ -443,7 +439,7 @@ def test_the_file_before_the_correction_can_come_back(warehouse: Warehouse) -> N
         assert warehouse.load("yellow", "2019-01")["state"] == "LOADED"
 
 
-# --- what is told about a load --------------------------------------------------------------------
+# --- what is recorded of a load -------------------------------------------------------------------
 
 
 def test_the_quality_of_a_load_is_told(warehouse: Warehouse) -> None:
@@ -468,8 +464,8 @@ def test_the_quality_of_a_load_is_told(warehouse: Warehouse) -> None:
     assert load["null_counts"]["vendor_id"] > 0
     for column in ("read_seconds", "copy_seconds", "publish_seconds"):
         assert load[column] > 0
-    told = sum(load[column] for column in ("read_seconds", "copy_seconds", "publish_seconds"))
-    assert told <= (load["finished_at"] - load["started_at"]).total_seconds() + 0.01
+    recorded = sum(load[column] for column in ("read_seconds", "copy_seconds", "publish_seconds"))
+    assert recorded <= (load["finished_at"] - load["started_at"]).total_seconds() + 0.01
 
 
 def check_reports(warehouse: Warehouse) -> None:

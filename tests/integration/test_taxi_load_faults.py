@@ -15,7 +15,8 @@ from docker.models.containers import Container
 from psycopg.rows import dict_row
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from offline.months import Dirt, write_month
+from bench.months import Dirt, write_month
+from tests.integration.conftest import Warehouse, new_warehouse
 from tests.integration.postgres_proxy import (
     Fault,
     Hold,
@@ -25,14 +26,13 @@ from tests.integration.postgres_proxy import (
     loses_answer,
     meets,
 )
-from tests.integration.warehouse_fixtures import Warehouse, new_warehouse
 from tests.kestra.servers import ROOT, free_port, running_postgres, runs, state
 
 MONTH = "2019-01"
 FILE = f"yellow_tripdata_{MONTH}.csv.gz"
 
 # What one load of one file leaves, whatever happened before.
-TOLD = {
+QUERIES = {
     "trips": "SELECT * FROM trips.yellow ORDER BY month, line",
     "revenue": "SELECT * FROM reports.revenue ORDER BY taxi, month, pickup_location_id",
     "hours": "SELECT * FROM reports.trips_per_hour ORDER BY taxi, month, hour",
@@ -48,7 +48,7 @@ TOLD = {
     "staging": "SELECT tablename FROM pg_tables WHERE schemaname = 'staging'",
     "running": "SELECT load_id FROM quality.loads WHERE state = 'RUNNING'",
 }
-Told = dict[str, list[dict[str, Any]]]
+Snapshot = dict[str, list[dict[str, Any]]]
 
 # What a reader sees of the month in one look.
 LOOK = """
@@ -59,11 +59,11 @@ SELECT
 """
 
 
-def told(warehouse: Warehouse) -> Told:
+def snapshot(warehouse: Warehouse) -> Snapshot:
     """All that is in the warehouse, but for the loads before the last."""
     with warehouse.database.connect() as connection:
         cursor = connection.cursor(row_factory=dict_row)
-        return {name: cursor.execute(query).fetchall() for name, query in TOLD.items()}
+        return {name: cursor.execute(query).fetchall() for name, query in QUERIES.items()}
 
 
 @dataclass
@@ -77,8 +77,8 @@ class Correction:
 
     warehouse: Warehouse
     proxy: PostgresProxy
-    before: Told
-    after: Told
+    before: Snapshot
+    after: Snapshot
 
     def start(self) -> dict[str, Any]:
         """Begins to load the file."""
@@ -94,7 +94,7 @@ class Correction:
         """Loads the file, undisturbed: all must be as after one load."""
         self.proxy.heal()
         self.warehouse.load("yellow", MONTH)
-        assert told(self.warehouse) == self.after
+        assert snapshot(self.warehouse) == self.after
 
     @contextmanager
     def read(self) -> Iterator[None]:
@@ -124,9 +124,9 @@ class Correction:
         assert looks <= {look_of(self.before), look_of(self.after)}
 
 
-def look_of(told: Told) -> tuple[Any, ...]:
+def look_of(found: Snapshot) -> tuple[Any, ...]:
     """What LOOK shows of a warehouse."""
-    trips, revenue, hours = told["trips"], told["revenue"], told["hours"]
+    trips, revenue, hours = found["trips"], found["revenue"], found["hours"]
     return (
         f"({len(trips)},{sum(trip['total_amount'] for trip in trips)})",
         f"({sum(row['trips'] for row in revenue)},{sum(row['revenue'] for row in revenue)})",
@@ -170,14 +170,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
 
 
 @pytest.fixture(scope="module")
-def outcomes(stack: Stack, files: tuple[bytes, bytes]) -> tuple[Told, Told]:
+def outcomes(stack: Stack, files: tuple[bytes, bytes]) -> tuple[Snapshot, Snapshot]:
     """What one undisturbed load of each file leaves."""
     found = []
     for file in files:
         stack.warehouse.reset()
         (stack.warehouse.folder / FILE).write_bytes(file)
         stack.warehouse.load("yellow", MONTH)
-        found.append(told(stack.warehouse))
+        found.append(snapshot(stack.warehouse))
     return found[0], found[1]
 
 
@@ -192,11 +192,11 @@ def warehouse(stack: Stack) -> Iterator[Warehouse]:
 
 @pytest.fixture
 def correction(
-    stack: Stack, files: tuple[bytes, bytes], outcomes: tuple[Told, Told]
+    stack: Stack, files: tuple[bytes, bytes], outcomes: tuple[Snapshot, Snapshot]
 ) -> Iterator[Correction]:
     """One of the two files is loaded, and the other one is there."""
     warehouse = stack.warehouse
-    now = warehouse.value("SELECT to_regclass('quality.loads')") and told(warehouse)
+    now = warehouse.value("SELECT to_regclass('quality.loads')") and snapshot(warehouse)
     if now not in outcomes:
         warehouse.reset()
         (warehouse.folder / FILE).write_bytes(files[0])
@@ -260,7 +260,7 @@ def test_a_load_that_lost_its_connection_is_repeated(
                 f"SELECT state FROM quality.loads WHERE load_id = '{execution['id']}'"
             )
             assert loads in ([], [{"state": "FAILED"}]), step
-        now = told(correction.warehouse)
+        now = snapshot(correction.warehouse)
         assert {**now, "rejects": correction.before["rejects"]} == correction.before
         correction.repeat()
 
@@ -270,9 +270,9 @@ def test_a_load_that_is_complete_stays_so_when_nobody_hears_of_it(correction: Co
     with correction.read():
         execution = correction.fails()
         assert correction.warehouse.load_of(execution)["state"] == "LOADED"
-        assert told(correction.warehouse) == correction.after
+        assert snapshot(correction.warehouse) == correction.after
         assert correction.warehouse.load("yellow", MONTH)["state"] == "UNCHANGED"
-        assert told(correction.warehouse) == correction.after
+        assert snapshot(correction.warehouse) == correction.after
 
 
 @pytest.mark.parametrize("stream", [1, 2])
@@ -284,13 +284,16 @@ def test_one_of_two_streams_is_lost(correction: Correction, stream: int) -> None
 
 
 def test_the_first_load_of_all_is_repeated(
-    warehouse: Warehouse, stack: Stack, files: tuple[bytes, bytes], outcomes: tuple[Told, Told]
+    warehouse: Warehouse,
+    stack: Stack,
+    files: tuple[bytes, bytes],
+    outcomes: tuple[Snapshot, Snapshot],
 ) -> None:
     (warehouse.folder / FILE).write_bytes(files[0])
     stack.proxy.inject(BEGUN, drops)
     warehouse.load_fails("yellow", MONTH)
     warehouse.load("yellow", MONTH)
-    assert told(warehouse) == outcomes[0]
+    assert snapshot(warehouse) == outcomes[0]
 
 
 def restarted(warehouse: Warehouse, execution: dict[str, Any]) -> str:
@@ -309,7 +312,7 @@ def test_a_load_is_restarted(correction: Correction, step: str, ends: str) -> No
         assert restarted(correction.warehouse, correction.fails()) == ends
         if ends == "FAILED":  # what was staged is gone
             correction.repeat()
-        assert told(correction.warehouse) == correction.after
+        assert snapshot(correction.warehouse) == correction.after
 
 
 def test_a_load_is_restarted_when_its_file_is_there(correction: Correction) -> None:
@@ -319,7 +322,7 @@ def test_a_load_is_restarted_when_its_file_is_there(correction: Correction) -> N
     execution = correction.fails()
     path.write_bytes(content)
     assert restarted(correction.warehouse, execution) == "SUCCESS"
-    assert told(correction.warehouse) == correction.after
+    assert snapshot(correction.warehouse) == correction.after
 
 
 # --- what is left behind --------------------------------------------------------------------------
@@ -339,7 +342,7 @@ def sweep(correction: Correction, load_id: str) -> None:
     warehouse = correction.warehouse
     correction.proxy.heal()
     warehouse.load("yellow", MONTH)
-    now = told(warehouse)
+    now = snapshot(warehouse)
     assert now["running"] == [{"load_id": load_id}]
     assert all(row["tablename"].startswith(f"load_{load_id.lower()}") for row in now["staging"])
     rejects = [row for row in now["rejects"] if row["of_this_load"]]
@@ -349,7 +352,7 @@ def sweep(correction: Correction, load_id: str) -> None:
         f" WHERE load_id = '{load_id}'"
     )
     warehouse.load("yellow", MONTH, force="true")
-    assert told(warehouse) == correction.after
+    assert snapshot(warehouse) == correction.after
 
 
 SLOW = "SELECT count(*) FROM range(1000000000000);\n"
@@ -469,7 +472,7 @@ def test_the_server_is_killed_and_goes_on(correction: Correction, step: str, end
         assert state(warehouse.ended(execution)) == ends
         if ends == "FAILED" and step != PUBLISHED:
             correction.repeat()
-        assert told(warehouse) == correction.after
+        assert snapshot(warehouse) == correction.after
 
 
 # --- loads and readers at once --------------------------------------------------------------------
@@ -481,7 +484,7 @@ def test_two_loads_of_a_file_at_once(correction: Correction) -> None:
     with correction.read():
         for execution in [correction.start(), correction.start()]:
             assert state(correction.warehouse.ended(execution)) == "SUCCESS"
-        assert told(correction.warehouse) == correction.after
+        assert snapshot(correction.warehouse) == correction.after
 
 
 def test_two_files_of_a_month_at_once(correction: Correction, files: tuple[bytes, bytes]) -> None:
@@ -493,21 +496,24 @@ def test_two_files_of_a_month_at_once(correction: Correction, files: tuple[bytes
         hold.wait()
         path.write_bytes(other)
         correction.warehouse.load("yellow", MONTH, force="true")
-        assert told(correction.warehouse)["trips"] == correction.before["trips"]
-    # The month is of the file that was published last, and so is what is told about it.
+        assert snapshot(correction.warehouse)["trips"] == correction.before["trips"]
+    # The month is of the file that was published last, and so is what the warehouse says about it.
     assert state(correction.warehouse.ended(execution)) == "SUCCESS"
-    assert told(correction.warehouse) == correction.after
+    assert snapshot(correction.warehouse) == correction.after
 
 
 def test_two_first_loads_of_a_month_at_once(
-    warehouse: Warehouse, stack: Stack, files: tuple[bytes, bytes], outcomes: tuple[Told, Told]
+    warehouse: Warehouse,
+    stack: Stack,
+    files: tuple[bytes, bytes],
+    outcomes: tuple[Snapshot, Snapshot],
 ) -> None:
     (warehouse.folder / FILE).write_bytes(files[0])
     for step in (r"to_regclass\('reports", LOCKED):
         stack.proxy.inject(step, meets(2), times=2)
     started = [warehouse.start("taxi_load", taxi="yellow", month=MONTH) for _ in range(2)]
     assert [state(warehouse.ended(execution)) for execution in started] == ["SUCCESS"] * 2
-    assert told(warehouse) == outcomes[0]
+    assert snapshot(warehouse) == outcomes[0]
 
 
 def test_four_months_at_once(warehouse: Warehouse, stack: Stack) -> None:
@@ -542,7 +548,7 @@ def test_a_load_waits_for_a_reader_and_no_reader_for_a_load(correction: Correcti
             other.execute("SET statement_timeout = '20s'")
             assert other.execute(LOOK).fetchone() == before
     assert state(warehouse.ended(execution)) == "SUCCESS"
-    assert told(warehouse) == correction.after
+    assert snapshot(warehouse) == correction.after
 
 
 def test_a_load_gives_way_to_a_reader_that_would_be_in_a_deadlock(correction: Correction) -> None:
@@ -554,4 +560,4 @@ def test_a_load_gives_way_to_a_reader_that_would_be_in_a_deadlock(correction: Co
             writer_waiting_for(warehouse, "trips.yellow_2019_01")
             reader.execute("SELECT count(*) FROM trips.yellow")
         assert state(warehouse.ended(execution)) == "SUCCESS"
-    assert told(warehouse) == correction.after
+    assert snapshot(warehouse) == correction.after

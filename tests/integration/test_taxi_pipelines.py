@@ -10,13 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from offline.months import Dirt, write_month
-from tests.integration import warehouse_fixtures
-from tests.integration.warehouse_fixtures import Warehouse
+from bench.months import Dirt, write_month
+from tests.integration.conftest import Warehouse
 from tests.kestra.servers import ROOT, state
-
-shared_warehouse = warehouse_fixtures.shared_warehouse
-warehouse = warehouse_fixtures.warehouse
 
 ZONES = (
     '"LocationID","Borough","Zone","service_zone"\n'
@@ -73,7 +69,7 @@ def test_a_bad_month_stops_no_other_and_is_named(warehouse: Warehouse) -> None:
         f"2 of 4 months failed: yellow 2019-02 ({failed[0]}), yellow 2019-03 ({failed[1]})."
     ) in "\n".join(warehouse.client.logs(execution, "ERROR"))
 
-    # With the files mended, the same backfill goes on where it was.
+    # With the files fixed, the same backfill goes on where it was.
     for month in ("2019-02", "2019-03"):
         write_month(warehouse.folder, "yellow", month, 100)
     again = warehouse.run(
@@ -224,7 +220,7 @@ def test_zones_are_replaced(warehouse: Warehouse) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (ZONES.replace('"Zone"', '"Name"'), "Zone"),
         (ZONES.splitlines()[0] + "\n", "there is no zone in it"),
@@ -233,7 +229,7 @@ def test_zones_are_replaced(warehouse: Warehouse) -> None:
     ],
 )
 def test_zones_that_are_none_leave_the_table_as_it_was(
-    warehouse: Warehouse, content: str, told: str
+    warehouse: Warehouse, content: str, message: str
 ) -> None:
     path = warehouse.folder / "taxi_zone_lookup.csv"
     path.write_text(ZONES)
@@ -241,7 +237,7 @@ def test_zones_that_are_none_leave_the_table_as_it_was(
     path.write_text(content)
     execution = warehouse.run("zones_load")
     assert state(execution) == "FAILED"
-    assert told in "\n".join(warehouse.client.logs(execution, "ERROR"))
+    assert message in "\n".join(warehouse.client.logs(execution, "ERROR"))
     assert warehouse.value("SELECT count(*) FROM trips.zones") == 3
     assert warehouse.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'staging'") == []
 

@@ -31,7 +31,7 @@ def write_config() -> None:
         "CA_FILE": "'/etc/ssl/certs/ca-certificates.crt'",
         "LOG_FILE": "'/dev/null'",
         "HELP_PATH": "'../../docs/en_US/_build/html'",
-        "DEFAULT_BINARY_PATHS": "{'pg': '/usr/lib/postgresql/15/bin'}",
+        "DEFAULT_BINARY_PATHS": "{'pg': '/usr/local/pgsql-17', 'pg-17': '/usr/local/pgsql-17'}",
     }
     prefix = "PGADMIN_CONFIG_"
     for name, value in os.environ.items():

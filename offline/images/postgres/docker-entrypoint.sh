@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts PostgreSQL, and makes its data directory first if there is none: the variables, the
+# Starts PostgreSQL, and creates its data directory first if there is none: the variables, the
 # folder /docker-entrypoint-initdb.d and the rules are those documented for the image "postgres".
 set -eo pipefail  # not -u: scripts of the user's are sourced below
 
@@ -34,10 +34,10 @@ initialise() {
             'You must specify POSTGRES_PASSWORD to a non-empty value for the superuser.'
     fi
     [ -z "$POSTGRES_INITDB_WALDIR" ] || die 'Error: POSTGRES_INITDB_WALDIR is not supported here.'
-    ls /docker-entrypoint-initdb.d >/dev/null # says so and ends where the folder may not be read
+    ls /docker-entrypoint-initdb.d >/dev/null # fails here if the folder may not be read
 
     # Everything happens in a folder inside the data directory and moves up when it is done,
-    # PG_VERSION last, so that an interrupted initialisation begins anew.
+    # PG_VERSION last, so that an interrupted initialisation starts over.
     local data=$PGDATA
     export PGDATA=$data/.initialising
     if [ -e "$PGDATA" ]; then
@@ -46,8 +46,9 @@ initialise() {
         die "Error: $data is not empty and holds no database (PG_VERSION is missing)."
     fi
 
+    # The official image's socket is in the first folder; these programs look into the second.
     # POSTGRES_INITDB_ARGS is a command line, quotes and all.
-    eval "initdb --username=\"\$POSTGRES_USER\" --pwfile=<(printf '%s\n' \"\$POSTGRES_PASSWORD\") $POSTGRES_INITDB_ARGS"
+    eval "initdb --set=unix_socket_directories=/var/run/postgresql,/tmp --username=\"\$POSTGRES_USER\" --pwfile=<(printf '%s\n' \"\$POSTGRES_PASSWORD\") $POSTGRES_INITDB_ARGS"
     echo "host all all all ${POSTGRES_HOST_AUTH_METHOD:-$(postgres -C password_encryption "$@")}" \
         >>"$PGDATA/pg_hba.conf"
 

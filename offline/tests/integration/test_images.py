@@ -14,16 +14,17 @@ import docker
 import httpx
 import psycopg
 import pytest
+import yaml
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.models.volumes import Volume
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-POSTGRES = "podium-offline/postgres:15"
-PGADMIN = "podium-offline/pgadmin4:9"
-STAND_IN = "podium-offline/kestra-stand-in:v1.3.34"
-NGINX = "podium-offline/nginx:1.22"
+_STACK = yaml.safe_load((Path(__file__).parents[2] / "stack.yaml").read_text())
+POSTGRES, KESTRA, PGADMIN, NGINX = (
+    _STACK["config"][f"{name}Image"] for name in ("postgres", "kestra", "pgadmin", "files")
+)
 
 Run = Callable[..., Container]
 T = TypeVar("T")
@@ -62,7 +63,7 @@ def _runner(client: docker.DockerClient) -> Iterator[Run]:
         try:
             client.images.get(image)
         except ImageNotFound:
-            reason = f"the image {image} is missing: make images"
+            reason = f"the image {image} is missing: offline/setup images"
             pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
         if port:
             options["ports"] = {f"{port}/tcp": ("127.0.0.1", None)}
@@ -156,12 +157,38 @@ class TestPostgres:
             assert value(connection, "SHOW shared_buffers") == "64MB"
             assert value(connection, "SHOW data_checksums") == "on"
             assert value(connection, "SHOW data_directory") == "/var/lib/postgresql/data"
-            assert value(connection, "SHOW lc_collate") == "en_US.utf8"
-            assert value(connection, "SHOW server_version_num")[:2] == "15"
+            collation = "SELECT datcollate FROM pg_database WHERE datname = current_database()"
+            assert value(connection, collation) == "en_US.utf8"
+            assert value(connection, "SHOW server_version_num")[:2] == "17"
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(
                 host="127.0.0.1", port=published(container), user="owner", password="wrong"
             )
+
+    def test_every_program_and_extension_finds_its_libraries(self, run: Run) -> None:
+        container = run(POSTGRES, port=5432, environment={"POSTGRES_PASSWORD": "one"})
+        with connect(container, "one") as connection:
+            connection.execute("ALTER SYSTEM SET wal_compression = lz4")
+            connection.execute("SET default_toast_compression = lz4")
+            connection.execute("SET timezone = 'America/New_York'")
+            names = connection.execute("SELECT name FROM pg_available_extensions").fetchall()
+            for (name,) in names:
+                connection.execute(f'CREATE EXTENSION IF NOT EXISTS "{name}" CASCADE')
+        assert {("amcheck",), ("pg_stat_statements",), ("postgres_fdw",)} <= set(names)
+        assert output(container, "pg_amcheck --username postgres postgres") == ""
+        assert "PostgreSQL database dump" in output(container, "pg_dump --username postgres")
+        libraries = output(
+            container,
+            ["bash", "-c", "ldd /usr/lib/postgresql/17/{bin/*,lib/*.so}"],
+        )
+        assert "libpq.so.5 => /" in libraries
+        assert "not found" not in libraries
+
+    def test_socket_is_where_the_official_image_has_it(self, run: Run) -> None:
+        container = run(POSTGRES, port=5432, environment={"POSTGRES_PASSWORD": "one"})
+        connect(container, "one").close()
+        ready = output(container, "pg_isready --host /var/run/postgresql")
+        assert ready == "/var/run/postgresql:5432 - accepting connections\n"
 
     def test_restart_keeps_the_data_and_stops_cleanly(self, run: Run) -> None:
         container = run(POSTGRES, port=5432, environment={"POSTGRES_PASSWORD": "one"})
@@ -240,7 +267,7 @@ class TestPostgres:
     def test_another_command_runs_as_it_is(self, run: Run) -> None:
         container = run(POSTGRES, "postgres", "--version")
         assert container.wait()["StatusCode"] == 0
-        assert container.logs().startswith(b"postgres (PostgreSQL) 15.")
+        assert container.logs().startswith(b"postgres (PostgreSQL) 17.")
 
 
 def get(container: Container, path: str) -> httpx.Response:
@@ -302,6 +329,14 @@ class TestPgadmin:
         owners = output(pgadmin, "stat --format %u:%g /proc/1 /var/lib/pgadmin")
         assert owners.split() == ["5050:0", "5050:0"]
 
+    def test_programs_for_backup_and_restore_are_those_of_the_servers_version(
+        self, pgadmin: Container
+    ) -> None:
+        for name in ("psql", "pg_dump", "pg_dumpall", "pg_restore"):
+            assert f"{name} (PostgreSQL) 17." in output(
+                pgadmin, f"/usr/local/pgsql-17/{name} --version"
+            )
+
     def test_knows_the_server_and_connects_without_a_password(self, pgadmin: Container) -> None:
         address = f"http://127.0.0.1:{published(pgadmin)}"
         with httpx.Client(base_url=address, follow_redirects=True, timeout=30) as browser:
@@ -359,7 +394,7 @@ class TestNginx:
         assert b"GET /missing.csv.gz" in container.logs()
 
 
-class TestKestraStandIn:
+class TestKestra:
     def test_serves_its_api_behind_a_login_and_its_health_without(
         self, run: Run, network: Network
     ) -> None:
@@ -388,7 +423,7 @@ class TestKestraStandIn:
             },
         }
         container = run(
-            STAND_IN,
+            KESTRA,
             "server",
             "standalone",
             port=8080,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.integration.warehouse_fixtures import served
 from tests.kestra.servers import (
     PASSWORD,
     USERNAME,
@@ -424,7 +426,10 @@ tasks:
 
 def test_requests(client: Client, tmp_path: Path) -> None:
     (tmp_path / "hello.txt").write_text("hello")
-    with served(tmp_path) as files:
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as web_server:
+        threading.Thread(target=web_server.serve_forever, daemon=True).start()
+        files = f"http://127.0.0.1:{web_server.server_port}"
         execution = client.run(
             f"""\
 id: request
@@ -441,6 +446,7 @@ tasks:
     uri: http://127.0.0.1:1/x
 """
         )
+        web_server.shutdown()
     found = runs(execution)
     assert found["there"]["outputs"]["code"] == 200
     assert found["there"]["outputs"]["body"] == "hello"

@@ -1,4 +1,4 @@
-"""The driver for Docker on a real daemon."""
+"""The offline provider for Docker on a real daemon."""
 
 from __future__ import annotations
 
@@ -16,15 +16,22 @@ from docker.errors import NotFound
 from google.protobuf import empty_pb2
 
 from offline.providers.docker import PROVIDER, Container, Network, RemoteImage, Volume
-from offline.tests.provider_host import Deploy, Deployed, Driver, OperationError, deploying, driver
+from offline.tests.provider_host import (
+    Deploy,
+    Deployed,
+    OperationError,
+    ProviderHost,
+    deploying,
+    hosting,
+)
 
 SLEEP = {"entrypoints": ["sleep"], "command": ["600"]}
 HEALTHY = {"tests": ["CMD", "true"], "interval": "1s"}
 
 
 @pytest.fixture(scope="module")
-def plugin(docker_client: docker.DockerClient) -> Iterator[Driver]:
-    with driver(PROVIDER) as started:
+def host(docker_client: docker.DockerClient) -> Iterator[ProviderHost]:
+    with hosting(PROVIDER) as started:
         yield started
 
 
@@ -34,9 +41,9 @@ def name() -> str:
 
 
 @pytest.fixture
-def deploy(plugin: Driver) -> Iterator[Deploy]:
+def deploy(host: ProviderHost) -> Iterator[Deploy]:
     """Creates resources that are deleted after the test."""
-    with deploying(plugin) as create:
+    with deploying(host) as create:
         yield create
 
 
@@ -54,15 +61,15 @@ def inspect(client: docker.DockerClient, container: Deployed) -> dict[str, Any]:
     return dict(client.api.inspect_container(container.id))
 
 
-def test_network(plugin: Driver, docker_client: docker.DockerClient, network: Deployed) -> None:
+def test_network(host: ProviderHost, docker_client: docker.DockerClient, network: Deployed) -> None:
     attributes = docker_client.networks.get(network.id).attrs
     assert (attributes["Driver"], attributes["Labels"]) == ("bridge", {"a": "b"})
     assert network.outputs["ipamConfigs"][0]["subnet"]
-    assert plugin.diff(network, network.inputs).changes == {}
-    refreshed = plugin.refresh(network)
+    assert host.diff(network, network.inputs).changes == {}
+    refreshed = host.refresh(network)
     assert refreshed and refreshed.outputs == network.outputs
-    plugin.delete(network)
-    assert plugin.refresh(network) is None
+    host.delete(network)
+    assert host.refresh(network) is None
     with pytest.raises(NotFound):
         docker_client.networks.get(network.id)
 
@@ -76,29 +83,29 @@ def test_second_network_of_that_name_is_refused(deploy: Deploy, network: Deploye
     assert failed.value.kept is None
 
 
-def test_volume(plugin: Driver, docker_client: docker.DockerClient, volume: Deployed) -> None:
+def test_volume(host: ProviderHost, docker_client: docker.DockerClient, volume: Deployed) -> None:
     assert volume.id == volume.outputs["name"]
     attributes = docker_client.volumes.get(volume.id).attrs
     assert (attributes["Driver"], attributes["Labels"]) == ("local", {"a": "b"})
     assert attributes["Mountpoint"] == volume.outputs["mountpoint"]
-    assert plugin.diff(volume, volume.inputs).changes == {}
-    plugin.delete(volume)
-    assert plugin.refresh(volume) is None
+    assert host.diff(volume, volume.inputs).changes == {}
+    host.delete(volume)
+    assert host.refresh(volume) is None
 
 
 def test_local_image_needs_no_registry(
-    plugin: Driver, docker_client: docker.DockerClient, deploy: Deploy, postgres_image: str
+    host: ProviderHost, docker_client: docker.DockerClient, deploy: Deploy, postgres_image: str
 ) -> None:
     image = deploy(RemoteImage, name=postgres_image, keepLocally=True)
     assert image.outputs["imageId"] == docker_client.images.get(postgres_image).id
     assert image.id == image.outputs["imageId"] + postgres_image
-    assert plugin.diff(image, image.inputs).changes == {}
-    plugin.delete(image)
+    assert host.diff(image, image.inputs).changes == {}
+    host.delete(image)
     assert docker_client.images.get(postgres_image)
 
 
 def test_image_that_is_not_kept_loses_its_tag_and_a_retag_shows_on_refresh(
-    plugin: Driver,
+    host: ProviderHost,
     docker_client: docker.DockerClient,
     deploy: Deploy,
     postgres_image: str,
@@ -111,18 +118,18 @@ def test_image_that_is_not_kept_loses_its_tag_and_a_retag_shows_on_refresh(
     other, _ = docker_client.images.build(
         fileobj=io.BytesIO(f"FROM {postgres_image}\nLABEL a=b".encode()), tag=tag, rm=True
     )
-    assert plugin.diff(image, image.inputs).changes == {}
-    refreshed = plugin.refresh(image)
+    assert host.diff(image, image.inputs).changes == {}
+    refreshed = host.refresh(image)
     assert refreshed and refreshed.outputs["imageId"] == other.id
-    plugin.delete(refreshed)
-    assert plugin.refresh(refreshed) is None
+    host.delete(refreshed)
+    assert host.refresh(refreshed) is None
 
 
 def test_missing_image_passes_preview_and_fails_with_the_error_of_the_pull(
-    plugin: Driver, deploy: Deploy
+    host: ProviderHost, deploy: Deploy
 ) -> None:
     inputs = {"name": "localhost:1/podium/nothing:1"}
-    plugin.preview(RemoteImage.token, inputs)
+    host.preview(RemoteImage.token, inputs)
     with pytest.raises(
         OperationError, match=r"unable to pull image localhost:1/podium/nothing:1: .*refused"
     ):
@@ -130,7 +137,7 @@ def test_missing_image_passes_preview_and_fails_with_the_error_of_the_pull(
 
 
 def test_container(
-    plugin: Driver,
+    host: ProviderHost,
     docker_client: docker.DockerClient,
     deploy: Deploy,
     network: Deployed,
@@ -171,7 +178,7 @@ def test_container(
         **SLEEP,
     )
     found = inspect(docker_client, container)
-    config, host = found["Config"], found["HostConfig"]
+    config, host_config = found["Config"], found["HostConfig"]
     assert found["State"]["Health"]["Status"] == "healthy"
     assert {"A=1", "B=x=y"} <= set(config["Env"])
     assert (config["Entrypoint"], config["Cmd"]) == (["sleep"], ["600"])
@@ -182,10 +189,14 @@ def test_container(
         7,
     )
     assert config["Healthcheck"]["StartPeriod"] == 90_000_000_000
-    assert (host["Memory"], host["MemorySwap"], host["ShmSize"]) == (64 << 20, 128 << 20, 96 << 20)
-    assert host["RestartPolicy"]["Name"] == "unless-stopped"
-    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "1m"}}
-    assert host["Binds"] == [f"{volume.id}:/data:ro"]
+    assert (host_config["Memory"], host_config["MemorySwap"], host_config["ShmSize"]) == (
+        64 << 20,
+        128 << 20,
+        96 << 20,
+    )
+    assert host_config["RestartPolicy"]["Name"] == "unless-stopped"
+    assert host_config["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "1m"}}
+    assert host_config["Binds"] == [f"{volume.id}:/data:ro"]
     networks = found["NetworkSettings"]["Networks"]
     assert list(networks) == [network.outputs["name"]]
     assert {"db", "database"} <= set(networks[network.outputs["name"]]["Aliases"])
@@ -197,12 +208,12 @@ def test_container(
     assert uploaded(docker_client, container, "/usr/local/bin/hello")[1] == 0o744
     assert running.exec_run("hello", user="root").output == b"hello\n"
 
-    assert plugin.diff(container, container.inputs).changes == {}
-    refreshed = plugin.refresh(container)
-    assert refreshed and plugin.diff(refreshed, container.inputs).changes == {}
+    assert host.diff(container, container.inputs).changes == {}
+    refreshed = host.refresh(container)
+    assert refreshed and host.diff(refreshed, container.inputs).changes == {}
 
-    plugin.delete(container)
-    assert plugin.refresh(container) is None
+    host.delete(container)
+    assert host.refresh(container) is None
 
 
 def uploaded(client: docker.DockerClient, container: Deployed, path: str) -> tuple[bytes, int]:
@@ -216,7 +227,7 @@ def uploaded(client: docker.DockerClient, container: Deployed, path: str) -> tup
 
 
 def test_image_of_a_container_by_name_and_by_digest(
-    plugin: Driver,
+    host: ProviderHost,
     docker_client: docker.DockerClient,
     deploy: Deploy,
     postgres_image: str,
@@ -224,13 +235,13 @@ def test_image_of_a_container_by_name_and_by_digest(
 ) -> None:
     inputs = {"name": name, "image": postgres_image, **SLEEP}
     container = deploy(Container, **inputs)
-    assert plugin.diff(container, inputs).changes == {}
+    assert host.diff(container, inputs).changes == {}
     by_id = inputs | {"image": docker_client.images.get(postgres_image).id}
-    assert plugin.diff(container, by_id).replaces == ("image",)
+    assert host.diff(container, by_id).replaces == ("image",)
 
 
 def test_updates_in_place(
-    plugin: Driver,
+    host: ProviderHost,
     docker_client: docker.DockerClient,
     deploy: Deploy,
     postgres_image: str,
@@ -239,25 +250,25 @@ def test_updates_in_place(
     inputs = {"name": name, "image": postgres_image, "memory": 64, "memorySwap": 64, **SLEEP}
     container = deploy(Container, **inputs)
     changed = inputs | {"memory": 96, "memorySwap": 192, "restart": "on-failure"}
-    assert plugin.diff(container, changed).replaces == ()
-    updated = plugin.update(container, changed | {"maxRetryCount": 2})
+    assert host.diff(container, changed).replaces == ()
+    updated = host.update(container, changed | {"maxRetryCount": 2})
     found = inspect(docker_client, updated)
     assert found["HostConfig"]["Memory"] == 96 << 20
     assert found["HostConfig"]["MemorySwap"] == 192 << 20
     assert found["HostConfig"]["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 2}
-    assert plugin.diff(updated, changed | {"maxRetryCount": 2}).changes == {}
+    assert host.diff(updated, changed | {"maxRetryCount": 2}).changes == {}
 
 
 def test_memory_without_swap_shows_what_docker_makes_of_it(
-    plugin: Driver, deploy: Deploy, postgres_image: str, name: str
+    host: ProviderHost, deploy: Deploy, postgres_image: str, name: str
 ) -> None:
     inputs = {"name": name, "image": postgres_image, "memory": 64, **SLEEP}
     container = deploy(Container, **inputs)
-    assert plugin.diff(container, inputs).changes == {"memorySwap": "DELETE"}
+    assert host.diff(container, inputs).changes == {"memorySwap": "DELETE"}
 
 
 def test_stopped_container_with_ports_is_replaced_after_a_refresh(
-    plugin: Driver,
+    host: ProviderHost,
     docker_client: docker.DockerClient,
     deploy: Deploy,
     postgres_image: str,
@@ -271,17 +282,17 @@ def test_stopped_container_with_ports_is_replaced_after_a_refresh(
     }
     container = deploy(Container, **inputs)
     docker_client.containers.get(container.id).kill()
-    assert plugin.diff(container, inputs).changes == {}
-    refreshed = plugin.refresh(container)
+    assert host.diff(container, inputs).changes == {}
+    refreshed = host.refresh(container)
     assert refreshed
-    found = plugin.diff(refreshed, inputs)
+    found = host.diff(refreshed, inputs)
     assert found.replaces == ("ports",)
     assert found.delete_before_replace
     assert found.changes["mustRun"] == "ADD"
 
 
 def test_stopped_container_without_ports_is_started_again(
-    plugin: Driver,
+    host: ProviderHost,
     docker_client: docker.DockerClient,
     deploy: Deploy,
     postgres_image: str,
@@ -290,10 +301,10 @@ def test_stopped_container_without_ports_is_started_again(
     inputs = {"name": name, "image": postgres_image, **SLEEP}
     container = deploy(Container, **inputs)
     docker_client.containers.get(container.id).kill()
-    refreshed = plugin.refresh(container)
+    refreshed = host.refresh(container)
     assert refreshed and refreshed.outputs["exitCode"] == 137
-    assert plugin.diff(refreshed, inputs).changes == {"mustRun": "ADD"}
-    plugin.update(refreshed, inputs)
+    assert host.diff(refreshed, inputs).changes == {"mustRun": "ADD"}
+    host.update(refreshed, inputs)
     assert inspect(docker_client, container)["State"]["Running"]
 
 
@@ -319,8 +330,8 @@ def test_container_that_does_not_become_healthy_is_kept_in_the_state(
 
 
 def test_waiting_ends_when_the_user_cancels(postgres_image: str, name: str) -> None:
-    with driver(PROVIDER) as plugin:
-        timer = threading.Timer(1, plugin.stub.Cancel, [empty_pb2.Empty()])
+    with hosting(PROVIDER) as host:
+        timer = threading.Timer(1, host.stub.Cancel, [empty_pb2.Empty()])
         timer.start()
         inputs = {
             "name": name,
@@ -330,10 +341,10 @@ def test_waiting_ends_when_the_user_cancels(postgres_image: str, name: str) -> N
             **SLEEP,
         }
         with pytest.raises(OperationError, match=f"cancelled while container {name}") as failed:
-            plugin.create(Container.token, inputs)
+            host.create(Container.token, inputs)
         timer.join()
         assert failed.value.kept
-        plugin.delete(failed.value.kept)
+        host.delete(failed.value.kept)
 
 
 def test_waiting_needs_a_health_check(deploy: Deploy, postgres_image: str, name: str) -> None:
@@ -395,7 +406,7 @@ def test_container_that_runs_to_its_end(deploy: Deploy, postgres_image: str, nam
 
 
 def test_container_has_time_to_stop(
-    plugin: Driver,
+    host: ProviderHost,
     docker_client: docker.DockerClient,
     deploy: Deploy,
     volume: Deployed,
@@ -417,7 +428,7 @@ def test_container_has_time_to_stop(
         mounts=mounts,
         destroyGraceSeconds=10,
     )
-    plugin.delete(container)
+    host.delete(container)
     output = docker_client.containers.run(
         postgres_image,
         ["/data/bye"],
@@ -429,7 +440,7 @@ def test_container_has_time_to_stop(
 
 
 def test_network_and_volume_that_are_still_in_use_are_waited_for(
-    plugin: Driver,
+    host: ProviderHost,
     deploy: Deploy,
     network: Deployed,
     volume: Deployed,
@@ -444,10 +455,10 @@ def test_network_and_volume_that_are_still_in_use_are_waited_for(
         volumes=[{"containerPath": "/data", "volumeName": volume.id}],
         **SLEEP,
     )
-    removal = threading.Timer(1.5, plugin.delete, [container])
+    removal = threading.Timer(1.5, host.delete, [container])
     removal.start()
-    plugin.delete(network)
-    plugin.delete(volume)
+    host.delete(network)
+    host.delete(volume)
     removal.join()
-    assert plugin.refresh(network) is None
-    assert plugin.refresh(volume) is None
+    assert host.refresh(network) is None
+    assert host.refresh(volume) is None

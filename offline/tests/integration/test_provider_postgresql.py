@@ -1,4 +1,4 @@
-"""The driver for PostgreSQL on a real server."""
+"""The offline provider for PostgreSQL on a real server."""
 
 from __future__ import annotations
 
@@ -20,15 +20,22 @@ from offline.providers.postgresql import (
     Role,
     Schema,
 )
-from offline.tests.provider_host import Deploy, Deployed, Driver, OperationError, deploying, driver
+from offline.tests.provider_host import (
+    Deploy,
+    Deployed,
+    OperationError,
+    ProviderHost,
+    deploying,
+    hosting,
+)
 from tests.kestra.servers import PostgresServer
 
 PASSWORD = "it's a \\ secret"
 
 
 @pytest.fixture(scope="module")
-def plugin(postgres: PostgresServer) -> Iterator[Driver]:
-    with driver(
+def host(postgres: PostgresServer) -> Iterator[ProviderHost]:
+    with hosting(
         PROVIDER,
         host=postgres.host,
         port=postgres.port,
@@ -45,9 +52,9 @@ def suffix() -> str:
 
 
 @pytest.fixture
-def deploy(plugin: Driver) -> Iterator[Deploy]:
+def deploy(host: ProviderHost) -> Iterator[Deploy]:
     """Creates resources that are deleted after the test."""
-    with deploying(plugin) as create:
+    with deploying(host) as create:
         yield create
 
 
@@ -99,13 +106,13 @@ def execute(server: PostgresServer, dbname: str, *commands: str, user: str | Non
             connection.execute(command)
 
 
-def refreshed(plugin: Driver, resource: Deployed) -> Deployed:
-    found = plugin.refresh(resource)
+def refreshed(host: ProviderHost, resource: Deployed) -> Deployed:
+    found = host.refresh(resource)
     assert found
     return found
 
 
-def test_role(plugin: Driver, postgres: PostgresServer, deploy: Deploy, suffix: str) -> None:
+def test_role(host: ProviderHost, postgres: PostgresServer, deploy: Deploy, suffix: str) -> None:
     group = deploy(Role, name=f"group_{suffix}").id
     inputs = {
         "name": f'Odd "name" {suffix}',
@@ -120,8 +127,8 @@ def test_role(plugin: Driver, postgres: PostgresServer, deploy: Deploy, suffix: 
     }
     role = deploy(Role, **inputs)
     assert role.secrets == {"password"}
-    assert plugin.diff(role, inputs).changes == {}
-    assert plugin.diff(refreshed(plugin, role), inputs).changes == {}
+    assert host.diff(role, inputs).changes == {}
+    assert host.diff(refreshed(host, role), inputs).changes == {}
     with postgres.connect(user=role.id, password=PASSWORD) as connection:
         path = connection.execute("SHOW search_path").fetchone()
         assert path == ('trips, "Odd one"',)
@@ -134,55 +141,55 @@ def test_role(plugin: Driver, postgres: PostgresServer, deploy: Deploy, suffix: 
         "superuser": True,
         "inherit": False,
     }
-    assert plugin.diff(role, changed).replaces == ()
-    updated = plugin.update(role, changed)
+    assert host.diff(role, changed).replaces == ()
+    updated = host.update(role, changed)
     with postgres.connect(user=f"plain_{suffix}", password="new one") as connection:
         connection.execute("CREATE ROLE by_superuser")
         connection.execute("DROP ROLE by_superuser")
-    assert plugin.diff(refreshed(plugin, updated), changed).changes == {}
+    assert host.diff(refreshed(host, updated), changed).changes == {}
     assert updated.outputs["roles"] == updated.outputs["searchPaths"] == []
     assert updated.outputs["statementTimeout"] == 0
 
-    plugin.delete(updated)
-    assert plugin.refresh(updated) is None
+    host.delete(updated)
+    assert host.refresh(updated) is None
 
 
 def test_password_that_was_removed_comes_back(
-    plugin: Driver, postgres: PostgresServer, deploy: Deploy, suffix: str
+    host: ProviderHost, postgres: PostgresServer, deploy: Deploy, suffix: str
 ) -> None:
     inputs = {"name": f"role_{suffix}", "login": True, "password": PASSWORD}
     role = deploy(Role, **inputs)
     execute(postgres, "postgres", f"ALTER ROLE role_{suffix} PASSWORD NULL")
-    found = refreshed(plugin, role)
-    assert plugin.diff(found, inputs).changes == {"password": "ADD"}
-    plugin.update(found, inputs)
+    found = refreshed(host, role)
+    assert host.diff(found, inputs).changes == {"password": "ADD"}
+    host.update(found, inputs)
     postgres.connect(user=role.id, password=PASSWORD).close()
 
 
 def test_what_a_deleted_role_owned_goes_to_the_superuser(
-    plugin: Driver, postgres: PostgresServer, owner: str, deploy: Deploy, suffix: str
+    host: ProviderHost, postgres: PostgresServer, owner: str, deploy: Deploy, suffix: str
 ) -> None:
     table = f"owned_{suffix}"
     execute(
         postgres, "postgres", f"CREATE TABLE {table} ()", f"ALTER TABLE {table} OWNER TO {owner}"
     )
-    plugin.delete(Deployed(Role.token, owner, {}, {"name": owner}, frozenset()))
+    host.delete(Deployed(Role.token, owner, {}, {"name": owner}, frozenset()))
     query = "SELECT tableowner FROM pg_tables WHERE tablename = %s"
     assert value(postgres, query, table) == postgres.user
     execute(postgres, "postgres", f"DROP TABLE {table}")
 
 
 def test_role_that_is_not_to_be_dropped_stays(
-    plugin: Driver, postgres: PostgresServer, deploy: Deploy, suffix: str
+    host: ProviderHost, postgres: PostgresServer, deploy: Deploy, suffix: str
 ) -> None:
     role = deploy(Role, name=f"kept_{suffix}", skipDropRole=True, skipReassignOwned=True)
-    plugin.delete(role)
-    assert plugin.refresh(role)
+    host.delete(role)
+    assert host.refresh(role)
     execute(postgres, "postgres", f"DROP ROLE kept_{suffix}")
 
 
 def test_database(
-    plugin: Driver,
+    host: ProviderHost,
     postgres: PostgresServer,
     deploy: Deploy,
     owner: str,
@@ -201,7 +208,7 @@ def test_database(
         "allowConnections": True,
         "isTemplate": False,
     }.items() <= database.outputs.items()
-    assert plugin.diff(database, inputs).changes == {}
+    assert host.diff(database, inputs).changes == {}
     assert (
         value(
             postgres,
@@ -221,22 +228,22 @@ def test_database(
         "lcCollate": "C",
         "lcCtype": "C",
     }
-    assert plugin.diff(database, changed).replaces == ()
-    updated = plugin.update(database, changed)
+    assert host.diff(database, changed).replaces == ()
+    updated = host.update(database, changed)
     name = f"renamed_{suffix}"
     query = "SELECT tableowner FROM pg_tables WHERE tablename = 't'"
     assert value(postgres, query, dbname=name) == reader
-    assert plugin.diff(refreshed(plugin, updated), changed).changes == {}
+    assert host.diff(refreshed(host, updated), changed).changes == {}
 
     with postgres.connect(name) as session:
-        plugin.delete(updated)
+        host.delete(updated)
         with pytest.raises(psycopg.OperationalError):
             session.execute("SELECT 1")
-    assert plugin.refresh(updated) is None
+    assert host.refresh(updated) is None
 
 
 def test_schema(
-    plugin: Driver,
+    host: ProviderHost,
     postgres: PostgresServer,
     deploy: Deploy,
     database: str,
@@ -246,18 +253,18 @@ def test_schema(
     inputs = {"name": "stage", "database": database, "owner": owner}
     schema = deploy(Schema, **inputs)
     assert schema.id == f"{database}.stage"
-    assert plugin.diff(refreshed(plugin, schema), inputs).changes == {}
+    assert host.diff(refreshed(host, schema), inputs).changes == {}
     changed = inputs | {"name": "staging", "owner": reader}
-    updated = plugin.update(schema, changed)
+    updated = host.update(schema, changed)
     query = "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'staging'"
     assert value(postgres, query, dbname=database) == reader
-    assert plugin.diff(updated, changed).changes == {}
-    plugin.delete(updated)
-    assert plugin.refresh(updated) is None
+    assert host.diff(updated, changed).changes == {}
+    host.delete(updated)
+    assert host.refresh(updated) is None
 
 
 def test_schema_that_is_there_already_is_taken_over(
-    plugin: Driver, postgres: PostgresServer, deploy: Deploy, database: str, owner: str
+    host: ProviderHost, postgres: PostgresServer, deploy: Deploy, database: str, owner: str
 ) -> None:
     execute(postgres, database, "CREATE SCHEMA there")
     with pytest.raises(OperationError, match="it exists already"):
@@ -266,54 +273,54 @@ def test_schema_that_is_there_already_is_taken_over(
 
 
 def test_schema_with_tables_is_dropped_with_drop_cascade_only(
-    plugin: Driver, postgres: PostgresServer, deploy: Deploy, database: str
+    host: ProviderHost, postgres: PostgresServer, deploy: Deploy, database: str
 ) -> None:
     inputs = {"name": "full", "database": database}
     schema = deploy(Schema, **inputs)
     execute(postgres, database, 'CREATE TABLE "full".t ()')
     with pytest.raises(OperationError, match=r"error deleting schema full: .* \(SQLSTATE 2BP01\)"):
-        plugin.delete(schema)
+        host.delete(schema)
     changed = inputs | {"dropCascade": True}
-    assert plugin.diff(schema, changed).changes == {"dropCascade": "ADD"}
-    plugin.delete(plugin.update(schema, changed))
-    assert plugin.refresh(schema) is None
+    assert host.diff(schema, changed).changes == {"dropCascade": "ADD"}
+    host.delete(host.update(schema, changed))
+    assert host.refresh(schema) is None
 
 
 def test_extension(
-    plugin: Driver, postgres: PostgresServer, deploy: Deploy, database: str, schema: str
+    host: ProviderHost, postgres: PostgresServer, deploy: Deploy, database: str, schema: str
 ) -> None:
     inputs = {"name": "pg_trgm", "database": database}
     extension = deploy(Extension, **inputs)
     assert extension.id == f"{database}.pg_trgm"
     assert extension.outputs["schema"] == "public"
-    assert plugin.diff(refreshed(plugin, extension), inputs).changes == {}
-    moved = plugin.update(extension, inputs | {"schema": schema})
-    assert refreshed(plugin, moved).outputs["schema"] == schema
-    plugin.delete(moved)
-    assert plugin.refresh(moved) is None
+    assert host.diff(refreshed(host, extension), inputs).changes == {}
+    moved = host.update(extension, inputs | {"schema": schema})
+    assert refreshed(host, moved).outputs["schema"] == schema
+    host.delete(moved)
+    assert host.refresh(moved) is None
 
 
 def test_connect_is_taken_from_public_and_given_to_a_role(
-    plugin: Driver, postgres: PostgresServer, deploy: Deploy, database: str, reader: str
+    host: ProviderHost, postgres: PostgresServer, deploy: Deploy, database: str, reader: str
 ) -> None:
     on_database = {"database": database, "objectType": "database"}
     nobody = on_database | {"role": "public", "privileges": []}
     revoked = deploy(Grant, **nobody)
     assert revoked.id == f"public_{database}_database"
-    assert plugin.diff(refreshed(plugin, revoked), nobody).changes == {}
+    assert host.diff(refreshed(host, revoked), nobody).changes == {}
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         postgres.connect(database, reader, PASSWORD)
     granted = deploy(Grant, **on_database, role=reader, privileges=["CONNECT"])
     postgres.connect(database, reader, PASSWORD).close()
     execute(postgres, "postgres", f"GRANT TEMPORARY ON DATABASE {database} TO {reader}")
-    assert refreshed(plugin, granted).outputs["privileges"] == ["CONNECT", "TEMPORARY"]
-    plugin.delete(granted)
+    assert refreshed(host, granted).outputs["privileges"] == ["CONNECT", "TEMPORARY"]
+    host.delete(granted)
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         postgres.connect(database, reader, PASSWORD)
 
 
 def test_grant_on_an_empty_schema_sees_later_tables_on_refresh_only(
-    plugin: Driver,
+    host: ProviderHost,
     postgres: PostgresServer,
     deploy: Deploy,
     database: str,
@@ -325,23 +332,23 @@ def test_grant_on_an_empty_schema_sees_later_tables_on_refresh_only(
     usage = on_table | {"objectType": "schema", "privileges": ["USAGE"]}
     assert deploy(Grant, **usage).id == f"{reader}_{database}_{schema}_schema"
     execute(postgres, database, f"CREATE TABLE {schema}.yellow ()")
-    assert plugin.diff(grant, on_table).changes == {}
-    found = refreshed(plugin, grant)
-    assert plugin.diff(found, on_table).changes == {"privileges[0]": "ADD"}
+    assert host.diff(grant, on_table).changes == {}
+    found = refreshed(host, grant)
+    assert host.diff(found, on_table).changes == {"privileges[0]": "ADD"}
     with pytest.raises(InsufficientPrivilege):
         execute(postgres, database, f"TABLE {schema}.yellow", user=reader)
-    updated = plugin.update(found, on_table)
+    updated = host.update(found, on_table)
     execute(postgres, database, f"TABLE {schema}.yellow", user=reader)
 
     fewer = on_table | {"privileges": ["INSERT"]}
-    updated = plugin.update(updated, fewer)
+    updated = host.update(updated, fewer)
     with pytest.raises(InsufficientPrivilege):
         execute(postgres, database, f"TABLE {schema}.yellow", user=reader)
-    assert plugin.diff(refreshed(plugin, updated), fewer).changes == {}
+    assert host.diff(refreshed(host, updated), fewer).changes == {}
 
 
 def test_all_privileges(
-    plugin: Driver,
+    host: ProviderHost,
     postgres: PostgresServer,
     deploy: Deploy,
     database: str,
@@ -350,11 +357,11 @@ def test_all_privileges(
 ) -> None:
     execute(postgres, database, f"CREATE TABLE {schema}.t ()")
     inputs = on_table | {"privileges": ["ALL"]}
-    assert plugin.diff(refreshed(plugin, deploy(Grant, **inputs)), inputs).changes == {}
+    assert host.diff(refreshed(host, deploy(Grant, **inputs)), inputs).changes == {}
 
 
 def test_grant_on_named_objects(
-    plugin: Driver,
+    host: ProviderHost,
     postgres: PostgresServer,
     deploy: Deploy,
     database: str,
@@ -374,11 +381,11 @@ def test_grant_on_named_objects(
     )
     grant = deploy(Grant, **on_table, objects=["a"])
     assert grant.id.endswith("_table_a")
-    assert refreshed(plugin, grant).outputs["privileges"] == ["SELECT"]
+    assert refreshed(host, grant).outputs["privileges"] == ["SELECT"]
     privilege = "SELECT has_{}_privilege(%s, %s, %s)"
     args = (reader, f"{schema}.b", "SELECT")
     assert not value(postgres, privilege.format("table"), *args, dbname=database)
-    plugin.delete(grant)
+    host.delete(grant)
     args = (reader, f"{schema}.a", "UPDATE")
     assert value(postgres, privilege.format("any_column"), *args, dbname=database)
 
@@ -431,7 +438,7 @@ def test_bad_grants(
 
 @pytest.mark.parametrize("gone", ["role", "schema", "database"])
 def test_grants_go_with_what_they_are_about(
-    plugin: Driver, deploy: Deploy, on_table: dict[str, Any], owner: str, gone: str
+    host: ProviderHost, deploy: Deploy, on_table: dict[str, Any], owner: str, gone: str
 ) -> None:
     on_future_tables = {"owner": owner, "privileges": ["SELECT"]}
     for resource in (
@@ -445,11 +452,11 @@ def test_grants_go_with_what_they_are_about(
             resource.outputs | {gone: "gone"},
             resource.secrets,
         )
-        assert plugin.refresh(missing) is None
+        assert host.refresh(missing) is None
 
 
 def test_default_privileges_hold_for_later_tables(
-    plugin: Driver,
+    host: ProviderHost,
     postgres: PostgresServer,
     deploy: Deploy,
     database: str,
@@ -462,45 +469,50 @@ def test_default_privileges_hold_for_later_tables(
     inputs = on_table | {"owner": owner}
     defaults = deploy(DefaultPrivileges, **inputs)
     assert defaults.id == f"{reader}_{database}_{schema}_{owner}_table"
-    assert plugin.diff(refreshed(plugin, defaults), inputs).changes == {}
+    assert host.diff(refreshed(host, defaults), inputs).changes == {}
     execute(postgres, database, f"CREATE TABLE {schema}.later ()", user=owner)
     execute(postgres, database, f"TABLE {schema}.later", user=reader)
 
     changed = inputs | {"privileges": ["INSERT", "SELECT"]}
-    updated = plugin.update(defaults, changed)
-    assert plugin.diff(refreshed(plugin, updated), changed).changes == {}
-    plugin.delete(updated)
+    updated = host.update(defaults, changed)
+    assert host.diff(refreshed(host, updated), changed).changes == {}
+    host.delete(updated)
     execute(postgres, database, f"CREATE TABLE {schema}.much_later ()", user=owner)
     with pytest.raises(InsufficientPrivilege):
         execute(postgres, database, f"TABLE {schema}.much_later", user=reader)
-    assert plugin.refresh(updated) is None
+    assert host.refresh(updated) is None
 
 
 def test_default_privileges_without_schema(
-    plugin: Driver, deploy: Deploy, on_table: dict[str, Any], owner: str, database: str, reader: str
+    host: ProviderHost,
+    deploy: Deploy,
+    on_table: dict[str, Any],
+    owner: str,
+    database: str,
+    reader: str,
 ) -> None:
     inputs = {k: v for k, v in on_table.items() if k != "schema"} | {"owner": owner}
     defaults = deploy(DefaultPrivileges, **inputs)
     assert defaults.id == f"{reader}_{database}_noschema_{owner}_table"
-    assert plugin.diff(refreshed(plugin, defaults), inputs).changes == {}
+    assert host.diff(refreshed(host, defaults), inputs).changes == {}
 
 
-def test_membership(plugin: Driver, deploy: Deploy, owner: str, reader: str) -> None:
+def test_membership(host: ProviderHost, deploy: Deploy, owner: str, reader: str) -> None:
     inputs = {"role": reader, "grantRole": owner, "withAdminOption": True}
     membership = deploy(GrantRole, **inputs)
     assert membership.id == f"{reader}_{owner}_true"
-    assert plugin.diff(refreshed(plugin, membership), inputs).changes == {}
-    plugin.delete(membership)
-    assert plugin.refresh(membership) is None
+    assert host.diff(refreshed(host, membership), inputs).changes == {}
+    host.delete(membership)
+    assert host.refresh(membership) is None
 
 
 def test_wrong_password_is_named(postgres: PostgresServer) -> None:
     server = {"host": postgres.host, "port": postgres.port, "sslmode": "disable"}
     with (
-        driver(PROVIDER, **server, password="no") as plugin,
+        hosting(PROVIDER, **server, password="no") as host,
         pytest.raises(OperationError, match="password authentication failed for user"),
     ):
-        plugin.create(Role.token, {"name": "r"})
+        host.create(Role.token, {"name": "r"})
 
 
 def test_administrator_need_not_be_superuser(
@@ -514,7 +526,7 @@ def test_administrator_need_not_be_superuser(
         createRole=True,
         createDatabase=True,
     ).id
-    with driver(
+    with hosting(
         PROVIDER,
         host=postgres.host,
         port=postgres.port,
@@ -522,14 +534,14 @@ def test_administrator_need_not_be_superuser(
         password=PASSWORD,
         sslmode="disable",
         superuser=False,
-    ) as plugin:
-        owner = plugin.create(
+    ) as host:
+        owner = host.create(
             Role.token, {"name": f"theirs_{suffix}", "login": True, "password": PASSWORD}
         )
-        database = plugin.create(Database.token, {"name": f"theirs_{suffix}", "owner": owner.id})
+        database = host.create(Database.token, {"name": f"theirs_{suffix}", "owner": owner.id})
         inputs = {"name": "s", "database": database.id, "owner": owner.id}
-        schema = plugin.create(Schema.token, inputs)
-        grant = plugin.create(
+        schema = host.create(Schema.token, inputs)
+        grant = host.create(
             Grant.token,
             {
                 "database": database.id,
@@ -543,8 +555,8 @@ def test_administrator_need_not_be_superuser(
         if value(postgres, "SHOW server_version_num") < "160000":
             # Later servers make the creator of a role a member of it.
             assert value(postgres, query, admin) == 0
-        plugin.delete(grant)
-        assert refreshed(plugin, grant).outputs["privileges"] == []
+        host.delete(grant)
+        assert refreshed(host, grant).outputs["privileges"] == []
         for resource in (schema, database, owner):
-            plugin.delete(resource)
-            assert plugin.refresh(resource) is None
+            host.delete(resource)
+            assert host.refresh(resource) is None

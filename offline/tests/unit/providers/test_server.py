@@ -18,7 +18,7 @@ from pulumi.runtime.rpc import UNKNOWN, is_rpc_secret, wrap_rpc_secret
 
 from offline.providers import docker, postgresql, random
 from offline.providers.server import Provider
-from offline.tests.provider_host import CheckError, Deployed, OperationError, driver
+from offline.tests.provider_host import CheckError, Deployed, OperationError, hosting
 
 BIN = Path(__file__).parents[3] / "bin"
 
@@ -51,20 +51,20 @@ def test_executable_answers_on_the_port_it_prints(name: str, tmp_path: Path) -> 
     ],
 )
 def test_unsupported_resources_are_refused_by_name(provider: Provider, token: str) -> None:
-    with driver(provider) as started, pytest.raises(grpc.RpcError) as refused:
+    with hosting(provider) as started, pytest.raises(grpc.RpcError) as refused:
         started.check(token, {})
     assert refused.value.details() == f"{token} is not supported offline"
 
 
 def test_functions_are_refused_by_name() -> None:
-    with driver(docker.PROVIDER) as started, pytest.raises(grpc.RpcError) as refused:
+    with hosting(docker.PROVIDER) as started, pytest.raises(grpc.RpcError) as refused:
         started.stub.Invoke(provider_pb2.InvokeRequest(tok="docker:index/getNetwork:getNetwork"))
     reason = "function docker:index/getNetwork:getNetwork is not supported offline"
     assert refused.value.details() == reason
 
 
 def test_imports_are_refused() -> None:
-    with driver(random.PROVIDER) as started, pytest.raises(OperationError, match="importing"):
+    with hosting(random.PROVIDER) as started, pytest.raises(OperationError, match="importing"):
         started.refresh(Deployed(random.RandomId.token, "x", {}, {}, frozenset()))
 
 
@@ -77,7 +77,7 @@ def test_imports_are_refused() -> None:
     ],
 )
 def test_bad_configuration_is_refused(config: dict[str, Any], reason: str) -> None:
-    with pytest.raises(CheckError, match=reason), driver(postgresql.PROVIDER, **config):
+    with pytest.raises(CheckError, match=reason), hosting(postgresql.PROVIDER, **config):
         pytest.fail("the configuration was accepted")
 
 
@@ -89,7 +89,7 @@ def _config(values: dict[str, Any]) -> struct_pb2.Struct:
 
 def test_configuration_stays_as_it_is_but_for_the_secret() -> None:
     given = {"host": UNKNOWN, "port": "5432", "password": "p", "version": "3.18.2"}
-    with driver(postgresql.PROVIDER) as started:
+    with hosting(postgresql.PROVIDER) as started:
         request = provider_pb2.CheckRequest(news=_config(given))
         checked = MessageToDict(started.stub.CheckConfig(request).inputs)
     assert is_rpc_secret(checked.pop("password"))
@@ -97,7 +97,7 @@ def test_configuration_stays_as_it_is_but_for_the_secret() -> None:
 
 
 def test_change_of_the_configuration_updates_the_provider() -> None:
-    with driver(postgresql.PROVIDER) as started:
+    with hosting(postgresql.PROVIDER) as started:
         changed = started.stub.DiffConfig(
             provider_pb2.DiffRequest(
                 old_inputs=_config({"host": "a", "password": wrap_rpc_secret("p")}),
@@ -112,7 +112,7 @@ def test_environment_completes_the_configuration(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PGHOST", "127.0.0.1")
     monkeypatch.setenv("PGPORT", "1")
     with (
-        driver(postgresql.PROVIDER, sslmode="disable") as started,
+        hosting(postgresql.PROVIDER, sslmode="disable") as started,
         pytest.raises(OperationError) as failed,
     ):
         started.create(postgresql.Role.token, {"name": "r"})
@@ -122,21 +122,21 @@ def test_environment_completes_the_configuration(monkeypatch: pytest.MonkeyPatch
 
 
 def test_preview_needs_no_server() -> None:
-    with driver(postgresql.PROVIDER, host="127.0.0.1", port=1) as started:
+    with hosting(postgresql.PROVIDER, host="127.0.0.1", port=1) as started:
         assert started.preview(postgresql.Role.token, {"name": "r"})["name"] == "r"
 
 
 def test_docker_that_is_not_there_is_named(tmp_path: Path) -> None:
     host = f"unix://{tmp_path}/docker.sock"
     with (
-        driver(docker.PROVIDER, host=host) as started,
+        hosting(docker.PROVIDER, host=host) as started,
         pytest.raises(OperationError, match=f"Docker is not reachable at {host}"),
     ):
         started.create(docker.Volume.token, {"name": "v"})
 
 
 def test_password_of_a_role_is_a_secret() -> None:
-    with driver(postgresql.PROVIDER) as started:
+    with hosting(postgresql.PROVIDER) as started:
         response = started.stub.Check(
             provider_pb2.CheckRequest(
                 urn=f"urn:pulumi:s::p::{postgresql.Role.token}::r", news=_config({"password": "p"})
@@ -147,7 +147,7 @@ def test_password_of_a_role_is_a_secret() -> None:
 
 @pytest.mark.parametrize("provider", [docker.PROVIDER, postgresql.PROVIDER, random.PROVIDER])
 def test_schema_lists_the_resources(provider: Provider) -> None:
-    with driver(provider) as started:
+    with hosting(provider) as started:
         schema = json.loads(started.stub.GetSchema(provider_pb2.GetSchemaRequest()).schema)
     for token, resource in schema["resources"].items():
         assert token.startswith(f"{schema['name']}:index/")

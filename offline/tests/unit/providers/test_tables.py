@@ -1,4 +1,4 @@
-"""The property tables: what replaces and what updates, as in the genuine providers."""
+"""The property tables: what replaces and what updates, as in the official plugins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pulumi.runtime.rpc import UNKNOWN
 from offline.providers import docker, postgresql, random
 from offline.providers.schema import Table, Values, known
 from offline.providers.server import Resource
-from offline.tests.provider_host import Deployed, Driver, driver
+from offline.tests.provider_host import Deployed, ProviderHost, hosting
 
 RESOURCES: list[type[Resource]] = [
     docker.Network,
@@ -239,21 +239,21 @@ def _changes(index: int) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def drivers() -> Iterator[dict[str, Driver]]:
+def hosts() -> Iterator[dict[str, ProviderHost]]:
     with (
-        driver(docker.PROVIDER) as of_docker,
-        driver(postgresql.PROVIDER) as of_postgresql,
-        driver(random.PROVIDER) as of_random,
+        hosting(docker.PROVIDER) as of_docker,
+        hosting(postgresql.PROVIDER) as of_postgresql,
+        hosting(random.PROVIDER) as of_random,
     ):
         yield {"docker": of_docker, "postgresql": of_postgresql, "random": of_random}
 
 
 @pytest.fixture
-def deploy(drivers: dict[str, Driver]) -> Any:
+def deploy(hosts: dict[str, ProviderHost]) -> Any:
     """Pretend that a resource was deployed, without a server."""
 
-    def pretend(resource: type[Resource], inputs: Values) -> tuple[Driver, Deployed]:
-        started = drivers[resource.token.split(":")[0]]
+    def pretend(resource: type[Resource], inputs: Values) -> tuple[ProviderHost, Deployed]:
+        started = hosts[resource.token.split(":")[0]]
         outputs = known(started.preview(resource.token, inputs))
         checked = started.check(resource.token, inputs)
         return started, Deployed(resource.token, "id", checked, outputs, frozenset())
@@ -347,8 +347,8 @@ def test_image_that_is_not_known_yet_replaces_the_container(deploy: Any) -> None
     assert started.diff(old, {"name": "c", "image": UNKNOWN}).replaces == ("image",)
 
 
-def test_preview_of_a_container_knows_its_inputs_only(drivers: dict[str, Driver]) -> None:
-    outputs = drivers["docker"].preview(
+def test_preview_of_a_container_knows_its_inputs_only(hosts: dict[str, ProviderHost]) -> None:
+    outputs = hosts["docker"].preview(
         docker.Container.token, {"image": UNKNOWN, "envs": ["A=1"], "ports": [{"internal": 80}]}
     )
     assert outputs["envs"] == ["A=1"]

@@ -1,4 +1,4 @@
-"""A warehouse that the project's own flows load, run by a stand-in server on a real PostgreSQL."""
+"""A warehouse that the project's own flows load, run by a Kestra server on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def new_warehouse(
     """A warehouse with all flows of the project registered.
 
     Args:
-        postgres: the server for the warehouse and for the stand-in's own database.
+        postgres: the server for the warehouse and for Kestra's own database.
         folder: an empty folder.
         host: where flows reach PostgreSQL, if not where the test does.
         port: the port there.
