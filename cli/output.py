@@ -10,26 +10,26 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-_WIDTH_OF_FILES = 200
-
 console = Console(highlight=False, markup=False, soft_wrap=True)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Prints a table: with lines on a terminal, with spaces only elsewhere.
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table: with a frame on a terminal, as plain columns elsewhere.
 
     Args:
         columns: the headings.
         rows: the cells.
-        title: a line above the table.
     """
-    if title:
-        console.print(title, style="bold")
-    table = Table(*columns, box=box.ROUNDED if console.is_terminal else None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    width = console.width if console.is_terminal else _WIDTH_OF_FILES
-    console.print(table, width=width, soft_wrap=False)
+    if console.is_terminal:
+        table = Table(*columns, box=box.ROUNDED)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table, soft_wrap=False)
+    else:
+        widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+        for row in (columns, *rows):
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print("  ".join(cells).rstrip())
     console.print()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from pulumi.automation import LocalWorkspace
 
+from cli import environment
 from cli.processes import PROJECT_FOLDER
 
 _FOLDER = ".podium"
@@ -24,7 +25,7 @@ def local_file(stack: str) -> Path:
     path = PROJECT_FOLDER / _FOLDER / shared_path.name
     seen_path = path.with_suffix(".shared")
     shared, seen, local = _load(shared_path), _load(seen_path), _load(path)
-    if shared == seen and path.exists():
+    if shared == seen and (path.exists() or not shared):
         return path
     settings, settings_seen = local.setdefault("config", {}), seen.get("config", {})
     for key, value in shared.get("config", {}).items():
@@ -46,13 +47,15 @@ def create_stack(stack: str) -> None:
     Raises:
         CommandError: the Pulumi CLI failed.
     """
+    environment.prepare()
     delete_local_file(stack)
     path = local_file(stack)
     with TemporaryDirectory() as folder:
         settings = Path(folder) / f"Pulumi.{stack}.yaml"
         shutil.copy(PROJECT_FOLDER / "Pulumi.yaml", folder)
-        shutil.copy(path, settings)
+        settings.write_text(yaml.safe_dump(_load(path)))
         LocalWorkspace(work_dir=folder).create_stack(stack)
+        path.parent.mkdir(exist_ok=True)
         shutil.copy(settings, path)
 
 

@@ -115,7 +115,8 @@ class _Progress:
     def _show_end(self, event: _Event) -> None:
         metadata = event["metadata"]
         self._done += 1
-        if metadata["op"] in _UNSEEN:
+        # A component has no provider, and nothing to wait for.
+        if metadata["op"] in _UNSEEN or not metadata["provider"]:
             return
         mark, word = _OPERATIONS[metadata["op"]]
         seconds = time.monotonic() - self._began.get(metadata["urn"], time.monotonic())

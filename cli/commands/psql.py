@@ -13,14 +13,18 @@ _ROLES = ("reader", "etl", "postgres")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("role", type=click.Choice(_ROLES), default="reader")
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.argument(
+    "words", metavar=f"[{'|'.join(_ROLES)}] [ARGUMENTS]...", nargs=-1, type=click.UNPROCESSED
+)
 @click.pass_obj
-def psql(stack: Stack, role: str, arguments: tuple[str, ...]) -> int:
-    """Open psql on the warehouse, as a role; further ARGUMENTS go to psql.
+def psql(stack: Stack, words: tuple[str, ...]) -> int:
+    """Open psql on the warehouse, as reader or another role; ARGUMENTS go to psql.
 
     Where this machine has no psql, the one in the container of PostgreSQL is used.
     """
+    role, arguments = (words[0], words[1:]) if words and words[0][0] != "-" else ("reader", words)
+    if role not in _ROLES:
+        raise click.BadParameter(f'there is no role "{role}"; there are: {", ".join(_ROLES)}')
     outputs = stack.outputs
     # Never in the arguments, which every user of the machine can read.
     environment = os.environ | {"PGPASSWORD": outputs[f"{role}Password"]}

@@ -50,7 +50,8 @@ def _service(container: Container) -> list[str]:
     ]
     memory = ""
     if state["Running"]:
-        usage = container.stats(stream=False, one_shot=True)["memory_stats"]
+        stats: Any = container.stats(stream=False, one_shot=True)
+        usage = stats["memory_stats"]
         # As `docker stats` shows it: without the files that the kernel could drop.
         cached = usage["stats"].get("total_inactive_file", usage["stats"].get("inactive_file", 0))
         memory = f"{(usage['usage'] - cached) / 2**20:.0f} MiB"
@@ -63,8 +64,8 @@ def _databases(container: Container | None) -> list[list[str]]:
         return []
     # The superuser has no password inside the container, and only it sees all sizes.
     command = ["psql", "-U", "postgres", "-h", "/var/run/postgresql", "-AtF", "|", "-c", _SIZES]
-    result = container.exec_run(command)
-    lines = result.output.decode().splitlines() if result.exit_code == 0 else []
+    code, output = container.exec_run(command)
+    lines = str(output, "utf-8").splitlines() if code == 0 else []
     return [line.split("|") for line in lines]
 
 
