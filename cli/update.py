@@ -26,8 +26,8 @@ _OPERATIONS = {
 }
 # One step of a replacement is enough; the others are its parts.
 _UNSEEN = frozenset({"same", "replace", "delete-replaced", "read", "refresh", "discard"})
-# That Pulumi uses the offline providers is what the notice is for.
-_NOISE = "from $PATH"
+# The notice says that Pulumi uses the offline providers; the program has said why it ended.
+_NOISE = ("from $PATH", "program exited with non-zero exit code")
 
 
 def run_update(arguments: list[str], environment: dict[str, str], total: int) -> int:
@@ -115,6 +115,7 @@ class _Progress:
     def _show_end(self, event: _Event) -> None:
         metadata = event["metadata"]
         self._done += 1
+        self._status.update(f"{self._done}{self._of_total} resources")
         # A component has no provider, and nothing to wait for.
         if metadata["op"] in _UNSEEN or not metadata["provider"]:
             return
@@ -145,7 +146,7 @@ def _label(urn: str) -> str:
 
 
 def _is_worth(message: str) -> bool:
-    return bool(message.strip()) and _NOISE not in message
+    return bool(message.strip()) and not any(noise in message for noise in _NOISE)
 
 
 def _unshown_errors(preview: str, stderr: str) -> Iterator[str]:
@@ -158,5 +159,5 @@ def _unshown_errors(preview: str, stderr: str) -> Iterator[str]:
     if preview.strip():
         for diagnostic in json.loads(preview).get("diagnostics") or ():
             if diagnostic["severity"] == "error":
-                yield f"error: {diagnostic['message'].strip()}"
+                yield f"error: {diagnostic['message'].strip().removeprefix('error: ')}"
     yield from filter(_is_worth, stderr.splitlines())

@@ -64,8 +64,8 @@ def _databases(container: Container | None) -> list[list[str]]:
         return []
     # The superuser has no password inside the container, and only it sees all sizes.
     command = ["psql", "-U", "postgres", "-h", "/var/run/postgresql", "-AtF", "|", "-c", _SIZES]
-    code, output = container.exec_run(command)
-    lines = str(output, "utf-8").splitlines() if code == 0 else []
+    result: Any = container.exec_run(command)
+    lines = result.output.decode().splitlines() if result.exit_code == 0 else []
     return [line.split("|") for line in lines]
 
 
