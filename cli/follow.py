@@ -126,12 +126,11 @@ def _states(execution: Mapping[str, Any]) -> Any:
 def _task(run: Mapping[str, Any]) -> Task:
     state = run["state"]
     histories = state["histories"]
-    current = state.get("current", histories[-1]["state"])
     return Task(
         name=f"{run['taskId']} {run.get('value', '')}".strip(),
-        state=current,
+        state=state["current"],
         start=datetime.fromisoformat(histories[0]["date"]),
-        end=datetime.fromisoformat(histories[-1]["date"]) if current in ENDED else None,
+        end=datetime.fromisoformat(histories[-1]["date"]) if state["current"] in ENDED else None,
         attempts=len(run.get("attempts") or ()),
     )
 

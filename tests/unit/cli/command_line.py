@@ -174,6 +174,7 @@ class CommandLine:
                     "kestraPassword": "Secret-1",
                     "pgadminUrl": "http://localhost:8085",
                     "pgadminUser": "admin@example.com",
+                    "flows": {"zoomcamp/taxi_load": 1},
                 },
                 "images": [],
                 "events": [],

@@ -1,42 +1,65 @@
-"""What the commands of the Makefile say where Pulumi's CLI cannot do what it is asked."""
+"""What the commands print if something that they need fails."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from report import __main__ as report
-from scripts import run_flow, stack
-from tests.unit.command_line import CommandLine
+from tests.unit.cli.command_line import CommandLine, Ended
 
 every_command = pytest.mark.parametrize(
-    ("main", "word"),
-    [(stack.main, "up"), (stack.main, "down"), (run_flow.main, "a/b"), (report.main, "--stack=x")],
-    ids=["up", "down", "run-flow", "report"],
+    "words",
+    [["up"], ["down"], ["run", "a/b"], ["report"], ["status"], ["urls"], ["psql"], ["open"]],
+    ids=" ".join,
 )
 
 
 @every_command
-def test_missing_cli_is_named(command: CommandLine, main: Callable[[], int], word: str) -> None:
-    command.remove_tool("pulumi")
-    message = "There is no pulumi on PATH; make sets it up: make help\n"
-    result = command.run(main, word)
-    assert (result.code, result.stderr) == (1, message)
-
-
-@every_command
-def test_cli_says_itself_what_failed(
-    command: CommandLine, main: Callable[[], int], word: str
+def test_error_of_pulumi_is_printed_once_in_its_words(
+    command: CommandLine, words: list[str]
 ) -> None:
-    message = "error: getting secrets manager: passphrase must be set\n  see the docs\n"
-    command.set(failing={"pulumi stack": message.rstrip()})
-    result = command.run(main, word)
-    assert (result.code, result.stderr) == (1, message)
+    message = "error: getting secrets manager: passphrase must be set\n  see the docs"
+    command.set(failing={"pulumi stack": message})
+    assert command.run(*words) == Ended(1, "", f"Error: {message.removeprefix('error: ')}\n")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize(
+    "words", [["report"], ["urls"], ["psql"], ["open"], ["run", "a/b"]], ids=" ".join
+)
+def test_stack_that_is_not_up_is_named_with_the_fix(
+    command: CommandLine, words: list[str], exists: bool
+) -> None:
+    if exists:
+        command.add_stack(tag="official")
+    message = "Error: Stack dev is not up: ./podium --stack dev up\n"
+    assert command.run(*words) == Ended(1, "", message)
+
+
+def test_stack_that_does_not_exist_is_named_with_the_fix(command: CommandLine) -> None:
+    message = "Error: There is no stack alice: ./podium --stack alice up\n"
+    assert command.run("--stack", "alice", "status") == Ended(1, "", message)
+
+
+def test_environment_chooses_the_stack(
+    command: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PODIUM_STACK", "alice")
+    assert "There is no stack alice" in command.run("status").stderr
 
 
 def test_cli_older_than_the_sdk_is_named(command: CommandLine) -> None:
     command.replace_tool("pulumi", "print('v3.0.0')")
-    result = command.run(stack.main, "up")
+    result = command.run("up")
     assert result.code == 1
     assert "your current CLI version is 3.0.0" in result.stderr
+
+
+def test_docker_that_does_not_answer_is_named(
+    command: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command.add_stack(tag="official", resources=3)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    for words in (["status"], ["logs", "postgres"]):
+        result = command.run(*words)
+        assert result.code == 1
+        assert result.stderr.startswith("Error: The Docker Engine does not answer: ")
