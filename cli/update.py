@@ -120,7 +120,8 @@ class _Progress:
         if metadata["op"] in _UNSEEN or not metadata["provider"]:
             return
         mark, word = _OPERATIONS[metadata["op"]]
-        seconds = time.monotonic() - self._began.get(metadata["urn"], time.monotonic())
+        now = time.monotonic()
+        seconds = now - self._began.get(metadata["urn"], now)
         console.print(f"{mark:2} {_label(metadata['urn'])} {word} ({seconds:.1f} s)")
 
     def _show_failure(self, event: _Event) -> None:

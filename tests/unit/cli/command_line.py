@@ -43,8 +43,9 @@ words = [Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if word != "--n
 
 
 def note(call):
+    known = {key: value for key, value in os.environ.items() if key[:6] in ("PATH", "PULUMI")}
     with file.with_name("calls").open("a") as calls:
-        calls.write(json.dumps([call, os.environ["PATH"]]) + chr(10))
+        calls.write(json.dumps([call, known]) + chr(10))
 
 
 note(" ".join(words))
@@ -93,9 +94,9 @@ match words:
         print(json.dumps({f"{state['project']}:{key}": value for key, value in values.items()}))
     case ["pulumi", "config", "set-all", *pairs]:
         stack["config"] |= dict(pair.split("=", 1) for pair in pairs if pair != "--plaintext")
-    case ["pulumi", "plugin", "install", "resource", _, _] | ["docker", "pull" | "info", *_]:
+    case ["pulumi", "plugin", "install", "resource", _, _] | ["setup", "images"]:
         pass
-    case ["setup", "images"]:
+    case ["docker", "pull" | "info" | "logs" | "exec", *_]:
         pass
     case ["setup", "path"]:
         print("/offline/bin")
@@ -195,9 +196,7 @@ class CommandLine:
 
     def replace_tool(self, name: str, script: str) -> None:
         (self._tools / name).write_text(f"#!{sys.executable} -SE\n{script}\n")
-
-    def remove_tool(self, name: str) -> None:
-        (self._tools / name).unlink()
+        (self._tools / name).chmod(0o755)
 
     @property
     def defaults(self) -> dict[str, str]:
@@ -224,8 +223,12 @@ class CommandLine:
 
     def path_of(self, beginning: str) -> str:
         """Returns the PATH with which the one call that begins so was made."""
-        (path,) = [path for call, path in self._noted() if call.startswith(beginning)]
-        return path
+        return self.environment_of(beginning)["PATH"]
+
+    def environment_of(self, beginning: str) -> dict[str, str]:
+        """Returns the environment in which the one call that begins so was made."""
+        (environment,) = [known for call, known in self._noted() if call.startswith(beginning)]
+        return environment
 
     def run(self, *arguments: str) -> Ended:
         """Runs a command to its end, as `./podium` does."""
@@ -265,10 +268,10 @@ class CommandLine:
         code = process.wait(timeout=30)
         return Ended(code, "", errors.read_text())
 
-    def _noted(self) -> list[tuple[str, str]]:
+    def _noted(self) -> list[tuple[str, dict[str, str]]]:
         calls = self._state.with_name("calls")
         lines = calls.read_text().splitlines() if calls.exists() else []
-        return [(call, path) for call, path in map(json.loads, lines)]
+        return [(call, environment) for call, environment in map(json.loads, lines)]
 
     def _read(self) -> dict[str, Any]:
         state: dict[str, Any] = json.loads(self._state.read_text())
