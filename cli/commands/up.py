@@ -3,6 +3,7 @@
 import errno
 import socket
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 
 import click
@@ -17,7 +18,6 @@ from cli.update import run_update
 from infra.settings import Settings, SettingsError
 
 _PLUGINS = ("docker", "postgresql", "random")
-_PORTS = ("postgresPort", "kestraPort", "kestraManagementPort", "pgadminPort")
 
 
 @click.command()
@@ -61,7 +61,7 @@ def _load_settings(stack: Stack) -> Settings:
 
 def _choose_parts(stack: Stack, settings: Settings) -> Parts:
     """Gets the official plugins and images, and falls back on the offline parts."""
-    images = [settings.postgres_image, settings.kestra_image, settings.pgadmin_image]
+    images = [*settings.images.values()]
     if settings.taxi_folder:
         images.append(settings.files_image)
     # First, because a Docker Engine that does not answer is no reason to go offline.
@@ -104,29 +104,22 @@ def _configure(stack: Stack, parts: Parts, settings: Settings) -> None:
             (PROJECT_FOLDER / folder).mkdir(parents=True, exist_ok=True)
             config["taxiSource"] = folder
             console.print(f"Put the taxi files into {folder}, or set taxiSource to their folder.")
-    wanted = (
-        settings.postgres_port,
-        settings.kestra_port,
-        settings.kestra_management_port,
-        settings.pgadmin_port,
-    )
-    free = _free_ports(settings.bind_address, wanted)
-    for key, port, free_port in zip(_PORTS, wanted, free, strict=True):
-        if free_port != port:
-            console.print(f"Port {port} is taken on this machine: {key} is {free_port}.")
-            config[key] = str(free_port)
+    for key, port in _free_ports(settings.bind_address, settings.ports).items():
+        if port != (wanted := settings.ports[key]):
+            console.print(f"Port {wanted} is taken on this machine: {key} is {port}.")
+            config[key] = str(port)
     if config:
         values = {key: ConfigValue(value) for key, value in config.items()}
         stack.workspace.set_all_config(stack.name, values)
 
 
-def _free_ports(address: str, wanted: tuple[int, ...]) -> list[int]:
+def _free_ports(address: str, wanted: Mapping[str, int]) -> dict[str, int]:
     """Returns for each port itself or the next one that is free and not wanted by another."""
-    chosen: list[int] = []
-    for port in wanted:
-        others = set(wanted) - {port} | set(chosen)
+    chosen: dict[str, int] = {}
+    for key, port in wanted.items():
+        others = set(wanted.values()) - {port} | set(chosen.values())
         candidates = (item for item in range(port, 65536) if item not in others)
-        chosen.append(next((item for item in candidates if _is_free(address, item)), port))
+        chosen[key] = next((item for item in candidates if _is_free(address, item)), port)
     return chosen
 
 

@@ -19,7 +19,7 @@ from cli.__main__ import main
 from tests.unit.harness import PROJECT
 
 ROOT = Path(__file__).parents[3]
-OFFLINE_STACK = {
+OFFLINE_STACK: dict[str, Any] = {
     "config": {
         "registryPrefix": "",
         "postgresImage": "offline/postgres:17",

@@ -199,9 +199,9 @@ def test_runs_of_a_task_in_a_loop_are_named_apart(follow: Callable[..., Ended]) 
 
 
 def test_log_is_fetched_only_after_a_change(follow: Callable[..., Ended]) -> None:
-    running = ("RUNNING", [task("load", step("RUNNING", "01"))], [])
-    ended = ("SUCCESS", [task("load", step("SUCCESS", "02"))], [])
-    server = Server(running, running, running, running, ended)
+    running = [task("load", step("RUNNING", "01"))]
+    ended = [task("load", step("SUCCESS", "02"))]
+    server = Server(*[("RUNNING", running, [])] * 4, ("SUCCESS", ended, []))
     assert follow(server).code == 0
     assert server.log_requests == 2
 

@@ -10,9 +10,12 @@ from importlib.metadata import version
 import pytest
 
 from tests.unit.cli.command_line import OFFLINE_STACK, CommandLine, Ended
+from tests.unit.harness import PROJECT
 
 PORT_KEYS = ("postgresPort", "kestraPort", "kestraManagementPort", "pgadminPort")
-OFFICIAL_IMAGES = ["postgres:17", "kestra/kestra:v1.3.34", "dpage/pgadmin4:9"]
+OFFICIAL_IMAGES = [
+    PROJECT["config"][f"{service}Image"]["default"] for service in ("postgres", "kestra", "pgadmin")
+]
 UP = "pulumi up --stack dev --yes --skip-preview --json"
 NO_PLUGIN = {"pulumi plugin install": "warning: will retry\nerror: failed to download plugin"}
 DOCKER_DOWN = {"docker": "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."}
@@ -94,7 +97,10 @@ def test_image_of_the_file_server_is_needed_where_the_files_lie_in_a_folder(
     ("failing", "reason"),
     [
         (NO_PLUGIN, "error: failed to download plugin"),
-        ({"docker pull kestra/": "no route to host"}, "docker pull kestra/kestra:v1.3.34 failed"),
+        (
+            {"docker pull kestra/": "no route to host"},
+            f"docker pull {OFFICIAL_IMAGES[1]} failed",
+        ),
     ],
     ids=["plugin", "image"],
 )
@@ -115,7 +121,7 @@ def test_new_stack_is_offline_where_something_is_refused(
 def test_offline_stack_gets_offline_settings(command: CommandLine) -> None:
     command.set(failing=NO_PLUGIN)
     result = up(command)
-    assert command.stack["config"] == {**OFFLINE_STACK["config"], "taxiSource": "data/taxi"}
+    assert command.stack["config"] == OFFLINE_STACK["config"] | {"taxiSource": "data/taxi"}
     assert (command.folder / "data/taxi").is_dir()
     assert "Put the taxi files into data/taxi" in result.stdout
 
@@ -190,7 +196,7 @@ def test_wrong_settings_are_reported_before_anything_is_looked_for(command: Comm
     command.add_stack(pgadminPort="80", adminEmail="nobody")
     result = up(command)
     assert result.code == 1
-    assert result.stderr.startswith("Error: 2 settings are wrong; nothing was changed.\n")
+    assert result.stderr.startswith("Error: 2 settings are invalid; nothing was changed.\n")
     assert ':pgadminPort = "80" must be a port' in result.stderr
     assert acting(command) == []
 
