@@ -1,23 +1,20 @@
 .DEFAULT_GOAL := help
 SHELL := bash
-STACK ?= dev
+export PODIUM_STACK := $(or $(STACK),$(PODIUM_STACK),dev)
 PYTHON := .venv/bin/python
-SCRIPTS = .ci/run $(wildcard scripts/*.sh offline/*/*.sh offline/images/*/*.sh offline/bin/*)
+SCRIPTS = podium .ci/run $(wildcard cli/setup/*.sh offline/setup offline/*/*.sh offline/images/*/*.sh offline/bin/*)
 
-up: venv docker engine ## Bring the stack STACK (dev) up, and set up what it needs
-	@. scripts/env.sh genuine && python -m scripts.stack up --stack $(STACK)
+up: ## Bring the stack STACK (dev) up, and set up what it needs
+	@./podium up
 
-down: venv docker engine ## Take the stack STACK away with all its data
-	@. scripts/env.sh genuine && python -m scripts.stack down --stack $(STACK)
+down: ## Delete the stack STACK with all its data
+	@./podium down
 
-run-flow: venv engine ## Run the flow FLOW (namespace/id) with INPUTS ("name=value ...") and follow it
-	@. scripts/env.sh genuine && python -m scripts.run_flow --stack $(STACK) $(FLOW) $(INPUTS)
+run-flow: ## Run the flow FLOW (namespace/id) with INPUTS ("name=value ...") and follow it
+	@./podium run $(FLOW) $(INPUTS)
 
-report: venv engine ## Write a page with plots of what the warehouse of the stack STACK holds
-	@. scripts/env.sh genuine && python -m report --stack $(STACK)
-
-images: venv docker ## Build the images of the offline stack that are missing
-	offline/images/build.sh
+report: ## Write a page with plots of what the warehouse of the stack STACK holds
+	@./podium report
 
 test: test-unit test-integration test-e2e ## Run all tests
 
@@ -35,20 +32,24 @@ lint: venv ## Check form and types
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 	for script in $(SCRIPTS); do bash -n $$script || exit; done
+	cli/setup/actionlint.sh
 
-bench: venv docker engine images ## Measure stack, flows and loads beside plain Docker, HTTP and SQL
-	. scripts/env.sh offline && python -m bench
+bench: venv docker ## Measure stack, flows and loads beside plain Docker, HTTP and SQL
+	PATH=$$(offline/setup):$$PATH $(PYTHON) -m bench
 
 venv: ## Install the Python packages into .venv
-	@scripts/venv.sh
+	@cli/setup/venv.sh
 
 docker: ## Start the Docker Engine if none answers, and install it if there is none
-	@scripts/docker.sh
+	@cli/setup/docker.sh
 
-engine: ## Install or build the Pulumi CLI if there is none
-	@scripts/engine.sh >/dev/null
+engine: ## Build the Pulumi CLI of the offline parts if it is missing
+	@offline/setup engine >/dev/null
+
+images: docker ## Build the images of the offline parts that are missing
+	@offline/setup images
 
 help: ## Show this list
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-.PHONY: up down run-flow report images test test-unit test-integration test-e2e lint bench venv docker engine help
+.PHONY: up down run-flow report test test-unit test-integration test-e2e lint bench venv docker engine images help

@@ -1,7 +1,8 @@
 """A client for the part of Kestra's HTTP API that manages content and runs flows."""
 
+import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -29,6 +30,7 @@ _UNCERTAIN = frozenset({502, 504})
 # A server that fails three times on one request fails for good.
 _ATTEMPTS = 3
 _LONGEST_PAUSE = 30.0
+_STREAM_SECONDS = 10.0
 
 _Kind = TypeVar("_Kind", dict[str, Any], list[Any])
 
@@ -281,6 +283,32 @@ class KestraClient:
     def get_execution(self, execution_id: str) -> dict[str, Any]:
         """Returns an execution with the states of its tasks."""
         return _json(self._request("GET", f"{self._root}/executions/{execution_id}"), dict)
+
+    def follow_execution(self, execution_id: str) -> Iterator[dict[str, Any]]:
+        """Yields an execution as the server streams it, at each change of a state.
+
+        Args:
+            execution_id: the execution's id.
+
+        Raises:
+            httpx.HTTPError: the server is away, refuses, or sends nothing for a while.
+        """
+        path = f"{self._root}/executions/{execution_id}/follow"
+        with self._http.stream("GET", path, timeout=_STREAM_SECONDS) as response:
+            for line in response.raise_for_status().iter_lines():
+                if line.startswith("data:"):
+                    yield json.loads(line.removeprefix("data:"))
+
+    def last_execution(self, namespace: str, flow_id: str) -> dict[str, Any] | None:
+        """Returns the execution of a flow that began last, or None if there is none."""
+        query = {
+            "namespace": namespace,
+            "flowId": flow_id,
+            "size": 1,
+            "sort": "state.startDate:desc",
+        }
+        found = _json(self._request("GET", f"{self._root}/executions", params=query), dict)
+        return next(iter(found["results"]), None)
 
     def get_logs(self, execution_id: str) -> list[dict[str, Any]]:
         """Returns the log of an execution from level INFO on."""

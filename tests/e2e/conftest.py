@@ -32,23 +32,21 @@ class Project:
 
     def make(self, target: str, *variables: str) -> subprocess.CompletedProcess[str]:
         """Runs a target of the Makefile for the test's stack."""
-        return self._run(["make", "--no-print-directory", target, f"STACK={_STACK}", *variables])
+        return self.run("make", "--no-print-directory", target, f"STACK={_STACK}", *variables)
+
+    def podium(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs the command line for the test's stack."""
+        return self.run("./podium", "--stack", _STACK, *arguments)
 
     def pulumi(self, *arguments: str) -> str:
         """Runs the Pulumi CLI for the test's stack and returns what it prints."""
-        result = self._run(
-            [
-                "bash",
-                "-c",
-                '. scripts/env.sh "$0" && exec pulumi "$@"',
-                self._parts(),
-                *arguments,
-                "--stack",
-                _STACK,
-            ]
-        )
+        result = self.podium("pulumi", *arguments)
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
+
+    def changed_files(self) -> str:
+        """Returns what Git reports as changed or new since the project was copied."""
+        return self.run("git", "status", "--porcelain").stdout
 
     def outputs(self) -> dict[str, Any]:
         """Returns the stack's outputs with its secrets."""
@@ -63,18 +61,8 @@ class Project:
         resources: list[dict[str, Any]] = state["deployment"].get("resources", [])
         return resources
 
-    def _parts(self) -> str:
-        listed = self._run(
-            [
-                "bash",
-                "-c",
-                '. scripts/env.sh genuine && pulumi stack tag ls --json --stack "$0"',
-                _STACK,
-            ]
-        )
-        return str(json.loads(listed.stdout)["podium:parts"])
-
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command in the copy of the project."""
         return subprocess.run(
             command,
             cwd=self.folder,
@@ -96,6 +84,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         target = folder / "podium" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(_PROJECT_FOLDER / name, target)
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "Copy"]):
+        identity = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+        subprocess.run(["git", *identity, *command], cwd=folder / "podium", check=True)
     (folder / "podium/.venv").symlink_to(_PROJECT_FOLDER / ".venv")
     backend, taxi_folder = folder / "state", folder / "taxi"
     backend.mkdir()
@@ -104,7 +95,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     for path in (taxi_folder, *list(taxi_folder.parents)[:3]):
         path.chmod(path.stat().st_mode | 0o055)
     inherited = {
-        key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "PULUMI"))
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("MAKE", "PULUMI", "PODIUM", "STACK"))
     }
     return Project(
         folder=folder / "podium",
@@ -123,7 +116,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def first_up(
     project: Project, docker_client: docker.DockerClient
 ) -> Iterator[subprocess.CompletedProcess[str]]:
-    """The first `make up` of the stack, which is taken away at the end whatever happens."""
+    """The first `make up` of the stack, which is deleted at the end whatever happens."""
     (project.folder / f"Pulumi.{_STACK}.yaml").write_text(
         json.dumps({"config": {"podium:taxiSource": str(project.taxi_folder)}})
     )

@@ -57,10 +57,7 @@ class Program:
     def pulumi(self, *arguments: str, fails: bool = False) -> str:
         """Runs the Pulumi CLI and returns all that it prints."""
         result = subprocess.run(
-            [
-                *("bash", "-c", '. podium/scripts/env.sh genuine && exec pulumi "$@"', "pulumi"),
-                *(*arguments, "--stack", self.stack),
-            ],
+            ["pulumi", *arguments, "--stack", self.stack],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -88,13 +85,17 @@ class Program:
         return int(answer.raise_for_status().json()["revision"])
 
 
+@pytest.fixture(scope="module")
+def pulumi_path(project: Project) -> str:
+    """The PATH with the Pulumi CLI that the project's command line uses."""
+    script = "from cli.environment import prepare; prepare(); import os; print(os.environ['PATH'])"
+    return project.run(".venv/bin/python", "-c", script).stdout.strip()
+
+
 @pytest.fixture
-def program(
-    tmp_path: Path, project: Project, outputs: dict[str, Any], request: pytest.FixtureRequest
-) -> Any:
+def program(tmp_path: Path, project: Project, outputs: dict[str, Any], pulumi_path: str) -> Any:
     """A program with a stack of its own on the Kestra server of the e2e stack."""
     (tmp_path / "Pulumi.yaml").write_text(_PROJECT)
-    (tmp_path / "podium").symlink_to(project.folder)
     (tmp_path / ".venv").symlink_to(project.folder / ".venv")
     shutil.copytree(project.folder / "infra", tmp_path / "infra")
     login = (outputs["kestraUser"], outputs["kestraPassword"])
@@ -104,6 +105,7 @@ def program(
             stack="resources",
             environment={
                 **project.environment,
+                "PATH": pulumi_path,
                 "KESTRA_URL": outputs["kestraUrl"],
                 "KESTRA_USER": outputs["kestraUser"],
                 "KESTRA_PASSWORD": outputs["kestraPassword"],

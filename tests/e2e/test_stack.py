@@ -10,6 +10,7 @@ import httpx
 import psycopg
 import pytest
 
+from cli import offline
 from infra.databases import WAREHOUSE_SCHEMAS
 from tests.e2e.conftest import Project
 from tests.e2e.warehouse import as_reader, connect
@@ -88,20 +89,24 @@ def test_ports_are_published_on_loopback_only(
     assert published == ["127.0.0.1"] * 4
 
 
-def test_up_names_the_stand_ins(
+def test_up_says_which_parts_are_offline(
     first_up: subprocess.CompletedProcess[str], outputs: dict[str, Any]
 ) -> None:
     if not outputs["images"]["kestra"].startswith("podium-offline/"):
-        pytest.skip("this stack is made of the genuine parts")
+        pytest.skip("this stack is made of the official parts")
     assert "The stack uses Podium's offline parts." in first_up.stdout
-    assert "stand-in, not Kestra itself" in outputs["notice"]
-    assert first_up.stdout.rstrip().endswith(outputs["notice"])
+    assert first_up.stdout.rstrip().endswith(offline.load_stack().notice)
+    assert "from $PATH" not in first_up.stdout + first_up.stderr
     login = (outputs["kestraUser"], outputs["kestraPassword"])
     page = httpx.get(outputs["kestraUrl"], auth=login, follow_redirects=True).text
     assert "stand-in" in page
 
 
-def test_up_again_changes_nothing(project: Project, outputs: dict[str, Any]) -> None:
+def test_up_leaves_the_checkout_clean(project: Project, outputs: dict[str, Any]) -> None:
+    assert project.changed_files() == ""
+
+
+def test_second_up_changes_nothing(project: Project, outputs: dict[str, Any]) -> None:
     assert re.fullmatch(r"    \d+ unchanged\n", changes(project.make("up")))
     project.pulumi("preview", "--refresh", "--expect-no-changes")
 
@@ -218,10 +223,39 @@ def run_flow(project: Project, taxi: str, month: str) -> subprocess.CompletedPro
     return project.make("run-flow", "FLOW=zoomcamp/taxi_load", f"INPUTS=taxi={taxi} month={month}")
 
 
+def test_status_shows_what_runs(project: Project, outputs: dict[str, Any]) -> None:
+    result = project.podium("status")
+    assert result.returncode == 0, result.stderr
+    for service in ("postgres", "kestra", "pgadmin", "files"):
+        assert re.search(rf"{service} +running +healthy .* \d+ MiB\n", result.stdout)
+    assert f"127.0.0.1:{outputs['postgresPort']}->5432" in result.stdout
+    assert re.search(r"ny_taxi +\d+ [kMG]B\n", result.stdout)
+    assert re.search(r"zoomcamp/taxi_load +1 +SUCCESS ", result.stdout)
+    assert re.search(r"zoomcamp/hello_etl +1 +never", result.stdout)
+
+
+def test_urls_logs_and_psql_reach_the_services(project: Project, outputs: dict[str, Any]) -> None:
+    assert outputs["kestraUrl"] in project.podium("urls").stdout
+    assert outputs["readerPassword"] in project.podium("urls", "--show-passwords").stdout
+    logs = project.podium("logs", "postgres", "--tail", "5")
+    assert logs.returncode == 0
+    assert logs.stdout + logs.stderr
+    for role in ("reader", "etl"):
+        result = project.podium("psql", role, "-Atc", "SELECT current_user")
+        assert (result.stdout, result.returncode) == (f"{role}\n", 0), result.stderr
+    assert "e2e  " in project.podium("stacks").stdout
+
+
+def test_help_of_a_flow_lists_its_inputs(project: Project, outputs: dict[str, Any]) -> None:
+    result = project.podium("run", "zoomcamp/taxi_load", "--help")
+    assert re.search(r"taxi +yellow \| green +yellow", result.stdout), result.stderr
+
+
 def test_failing_flow_shows_its_log_and_fails(project: Project, outputs: dict[str, Any]) -> None:
     result = run_flow(project, "green", "2001-01")
     assert result.returncode != 0
     assert re.search(r"extract .*ERROR .*404", result.stdout), result.stdout
+    assert re.search(r"extract +FAILED \(\d+\.\d s\)", result.stdout), result.stdout
     assert "zoomcamp/taxi_load: FAILED" in result.stdout
 
 
@@ -269,7 +303,7 @@ def test_wrong_settings_are_told_at_once_and_change_nothing(
             project.pulumi("config", "rm", key)
     text = result.stdout + result.stderr
     assert result.returncode != 0
-    assert "2 settings are wrong; nothing was changed." in text
+    assert "2 settings are invalid; nothing was changed." in text
     assert 'podium:pgadminPort = "80" must be a port from 1024 to 65535' in text
     assert 'podium:etlRole = "pg_etl" must not be a role name' in text
     assert "Traceback" not in text
@@ -292,9 +326,10 @@ def test_refused_flow_keeps_the_old_one(project: Project, outputs: dict[str, Any
     finally:
         path.write_text(text)
     assert result.returncode != 0
-    assert "zoomcamp/taxi_load" in result.stdout
-    assert "Invalid type: io.kestra.plugin.no.Such" in result.stdout
-    assert "Traceback" not in result.stdout + result.stderr
+    text = result.stdout + result.stderr
+    assert "zoomcamp/taxi_load" in text
+    assert "Invalid type: io.kestra.plugin.no.Such" in text
+    assert "Traceback" not in text
     assert "~ 1 updated" in changes(project.make("up"))
     assert project.outputs()["flows"] == FLOWS | {"zoomcamp/taxi_load": 2}
 
@@ -354,7 +389,7 @@ def test_protected_volumes_keep_the_whole_stack(project: Project, outputs: dict[
         result = project.make("down")
         assert result.returncode != 0
         refused = re.findall(
-            r"docker:index/volume:Volume::([\w-]+)\S* cannot be deleted", result.stdout
+            r"docker:index/volume:Volume::([\w-]+)\S* cannot be deleted", result.stderr
         )
         assert set(refused) == {"postgres-data", "kestra-data", "pgadmin-data"}
         assert project.resources() == state

@@ -1,4 +1,4 @@
-"""make report against PostgreSQL: from the tables that the flows make to the page."""
+"""podium report against PostgreSQL: from the tables that the flows make to the page."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from jinja2 import Template
 
 from bench.months import write_month
 from infra.databases import WAREHOUSE_SCHEMAS
-from report import __main__ as report
 from report.warehouse import Hour, Month, Zone, read_warehouse
 from tests.integration.conftest import Warehouse
 from tests.kestra.servers import Database, PostgresServer, new_database
-from tests.unit.command_line import ROOT, CommandLine, Ended
+from tests.unit.cli.command_line import ROOT, CommandLine, Ended
 
 FILES = ROOT / "flows/zoomcamp/files"
 READER, PASSWORD = "report_reader", "secret"
 JANUARY, FEBRUARY = date(2019, 1, 1), date(2019, 2, 1)
 NOTHING_LOADED = (
-    "Nothing was loaded into the warehouse of stack dev yet: make up STACK=dev && "
-    'make run-flow STACK=dev FLOW=zoomcamp/taxi_load INPUTS="taxi=yellow month=2019-01"\n'
+    "Error: Nothing was loaded into the warehouse of stack dev yet: "
+    "./podium --stack dev run zoomcamp/taxi_load taxi=yellow month=2019-01\n"
 )
 
 
@@ -235,7 +234,7 @@ def test_page_is_written_where_it_is_said_and_twice_the_same(
 ) -> None:
     files = [command.folder / "new/folder/one.html", command.folder / "two.html"]
     for file in files:
-        assert command.run(report.main, "--output", str(file)) == Ended(0, f"{file}\n", "")
+        assert command.run("report", "--output", str(file)) == Ended(0, f"{file}\n", "")
     one, two = (file.read_bytes() for file in files)
     assert one == two
     page = one.decode()
@@ -254,30 +253,34 @@ def test_warehouse_without_loads_is_named(
             connection.execute(f"DROP SCHEMA {', '.join(WAREHOUSE_SCHEMAS)}")
     if state == "without rows":
         request.getfixturevalue("tables")
-    assert command.run(report.main) == Ended(1, "", NOTHING_LOADED)
+    assert command.run("report") == Ended(1, "", NOTHING_LOADED)
 
 
 def test_page_is_made_where_all_loads_failed(
     tables: psycopg.Connection, command: CommandLine, tmp_path: Path
 ) -> None:
     add_load(tables, "worse", "FAILED", 0)
-    assert command.run(report.main, "--output", str(tmp_path / "page")).code == 0
+    assert command.run("report", "--output", str(tmp_path / "page")).code == 0
     assert "✗ FAILED" in (tmp_path / "page").read_text()
 
 
-def test_role_that_may_not_read_is_told(loaded: psycopg.Connection, command: CommandLine) -> None:
+def test_role_that_may_not_read_is_named_with_the_fix(
+    loaded: psycopg.Connection, command: CommandLine
+) -> None:
     loaded.execute(f"REVOKE USAGE ON SCHEMA reports FROM {READER}")
-    assert command.run(report.main) == Ended(
+    assert command.run("report") == Ended(
         1,
         "",
-        "The warehouse of stack dev cannot be read (permission denied for schema reports): "
-        "make up STACK=dev\n",
+        "Error: The warehouse of stack dev is not readable (permission denied for schema "
+        "reports): ./podium --stack dev up\n",
     )
 
 
 def test_file_that_cannot_be_written_is_named(
     loaded: psycopg.Connection, command: CommandLine, tmp_path: Path
 ) -> None:
-    assert command.run(report.main, "--output", str(tmp_path)) == Ended(
-        1, "", f"{tmp_path} cannot be written (Is a directory): name another file with --output\n"
+    assert command.run("report", "--output", str(tmp_path)) == Ended(
+        1,
+        "",
+        f"Error: {tmp_path} is not writable (Is a directory): name another file with --output\n",
     )

@@ -1,22 +1,22 @@
-"""make up and make down: which parts a stack gets, what is written, what users are told."""
+"""podium up: which parts a stack gets, what is set, what is printed."""
 
 from __future__ import annotations
 
 import random
-import re
 import socket
 from contextlib import ExitStack
 from importlib.metadata import version
 
 import pytest
 
-from scripts import stack
-from tests.unit.command_line import ROOT, CommandLine, Ended
+from tests.unit.cli.command_line import OFFLINE_STACK, CommandLine, Ended
+from tests.unit.harness import PROJECT
 
 PORT_KEYS = ("postgresPort", "kestraPort", "kestraManagementPort", "pgadminPort")
-GENUINE_IMAGES = ["postgres:17", "kestra/kestra:v1.3.34", "dpage/pgadmin4:9"]
-UP = "pulumi up --stack dev --yes --skip-preview"
-DESTROY = "pulumi destroy --stack dev --yes"
+OFFICIAL_IMAGES = [
+    PROJECT["config"][f"{service}Image"]["default"] for service in ("postgres", "kestra", "pgadmin")
+]
+UP = "pulumi up --stack dev --yes --skip-preview --json"
 NO_PLUGIN = {"pulumi plugin install": "warning: will retry\nerror: failed to download plugin"}
 DOCKER_DOWN = {"docker": "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."}
 
@@ -45,20 +45,16 @@ def command(command: CommandLine, ports: list[int]) -> CommandLine:
 
 
 def up(command: CommandLine) -> Ended:
-    return command.run(stack.main, "up")
-
-
-def down(command: CommandLine) -> Ended:
-    return command.run(stack.main, "down")
+    return command.run("up")
 
 
 def acting(command: CommandLine) -> list[str]:
     """The calls that change something or take long."""
-    words = ("plugin install", "docker pull", "build.sh", "pulumi up", "pulumi destroy", "init")
+    words = ("plugin install", "docker pull", "setup images", "pulumi up", "init")
     return [call for call in command.calls if any(word in call for word in words)]
 
 
-def test_new_stack_is_genuine_where_all_can_be_had(command: CommandLine) -> None:
+def test_new_stack_is_official_where_all_is_available(command: CommandLine) -> None:
     result = up(command)
     assert result.code == 0, result.stderr
     assert acting(command) == [
@@ -67,24 +63,24 @@ def test_new_stack_is_genuine_where_all_can_be_had(command: CommandLine) -> None
             f"pulumi plugin install resource {name} {version(f'pulumi-{name}')}"
             for name in ("docker", "postgresql", "random")
         ),
-        *(f"docker pull {image}" for image in GENUINE_IMAGES),
+        *(f"docker pull {image}" for image in OFFICIAL_IMAGES),
         UP,
     ]
-    assert command.stack["tags"] == {"podium:parts": "genuine"}
+    assert command.stack["tags"] == {"podium:parts": "official"}
     assert command.stack["config"] == {}
     assert "offline" not in command.path_of("pulumi up")
     assert result.stdout.splitlines()[-3:] == [
         "Kestra:    http://localhost:8080 as admin@example.com",
         "pgAdmin:   http://localhost:8085 as admin@example.com",
-        "Passwords: . scripts/env.sh genuine && pulumi stack output --show-secrets --stack dev",
+        "Passwords: ./podium --stack dev urls --show-passwords",
     ]
 
 
 def test_images_that_are_there_are_not_pulled(command: CommandLine) -> None:
-    command.set(images=GENUINE_IMAGES[:2])
+    command.set(images=OFFICIAL_IMAGES[:2])
     assert up(command).code == 0
     assert [call for call in command.calls if call.startswith("docker pull")] == [
-        f"docker pull {GENUINE_IMAGES[2]}"
+        f"docker pull {OFFICIAL_IMAGES[2]}"
     ]
 
 
@@ -92,7 +88,7 @@ def test_image_of_the_file_server_is_needed_where_the_files_lie_in_a_folder(
     command: CommandLine,
 ) -> None:
     command.add_stack(taxiSource="/srv/taxi")
-    command.set(images=GENUINE_IMAGES, failing={"docker pull nginx": "no route to host"})
+    command.set(images=OFFICIAL_IMAGES, failing={"docker pull nginx": "no route to host"})
     assert up(command).code == 0
     assert command.stack["tags"] == {"podium:parts": "offline"}
 
@@ -101,7 +97,10 @@ def test_image_of_the_file_server_is_needed_where_the_files_lie_in_a_folder(
     ("failing", "reason"),
     [
         (NO_PLUGIN, "error: failed to download plugin"),
-        ({"docker pull kestra/": "no route to host"}, "docker pull kestra/kestra:v1.3.34 failed"),
+        (
+            {"docker pull kestra/": "no route to host"},
+            f"docker pull {OFFICIAL_IMAGES[1]} failed",
+        ),
     ],
     ids=["plugin", "image"],
 )
@@ -111,38 +110,20 @@ def test_new_stack_is_offline_where_something_is_refused(
     command.set(failing=failing)
     result = up(command)
     assert result.code == 0, result.stderr
-    assert f"They cannot be had here ({reason})." in result.stdout
+    assert f"Plugins or images are unavailable ({reason})." in result.stdout
     assert "The stack uses Podium's offline parts." in result.stdout
     assert command.stack["tags"] == {"podium:parts": "offline"}
-    assert acting(command)[-2:] == ["build.sh", UP]
-    assert command.path_of("pulumi up").split(":")[0] == str(ROOT / "offline/bin")
-    assert "Passwords: . scripts/env.sh offline" in result.stdout
+    assert acting(command)[-2:] == ["setup images", UP]
+    assert command.path_of("pulumi up").split(":")[0] == "/offline/bin"
+    assert result.stdout.splitlines()[-1] == OFFLINE_STACK["notice"]
 
 
 def test_offline_stack_gets_offline_settings(command: CommandLine) -> None:
     command.set(failing=NO_PLUGIN)
     result = up(command)
-    config = command.stack["config"]
-    assert {key: value for key, value in config.items() if key.endswith("Image")} == {
-        "postgresImage": "podium-offline/postgres:15",
-        "kestraImage": "podium-offline/kestra-stand-in:v1.3.34",
-        "pgadminImage": "podium-offline/pgadmin4:9",
-        "filesImage": "podium-offline/nginx:1.22",
-    }
-    assert config["registryPrefix"] == ""
-    assert config["notice"].startswith("Offline parts: Kestra is Podium's stand-in")
-    assert config["taxiSource"] == "data/taxi"
+    assert command.stack["config"] == OFFLINE_STACK["config"] | {"taxiSource": "data/taxi"}
     assert (command.folder / "data/taxi").is_dir()
     assert "Put the taxi files into data/taxi" in result.stdout
-
-
-def test_images_of_the_offline_settings_are_those_that_are_built(command: CommandLine) -> None:
-    command.set(failing=NO_PLUGIN)
-    up(command)
-    script = (ROOT / "offline/images/build.sh").read_text()
-    built = {f"podium-offline/{name}:{tag}" for name, tag in re.findall(r"\[(.+)\]=(.+)", script)}
-    config = command.stack["config"]
-    assert {value for key, value in config.items() if key.endswith("Image")} < built
 
 
 def test_folder_of_the_user_stays_where_the_stack_goes_offline(command: CommandLine) -> None:
@@ -158,28 +139,28 @@ def test_docker_that_does_not_answer_is_no_reason_to_go_offline(command: Command
     result = up(command)
     assert result.code == 1
     assert result.stderr.splitlines() == [
-        "docker images --quiet postgres:17: "
+        "Error: docker images --quiet postgres:17: "
         "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."
     ]
     assert command.stack["tags"] == {}
     command.set(failing={})
     assert up(command).code == 0
-    assert command.stack["tags"] == {"podium:parts": "genuine"}
+    assert command.stack["tags"] == {"podium:parts": "official"}
 
 
 @pytest.mark.parametrize("resources", [0, 3])
-def test_offline_stack_stays_offline_where_all_could_be_had(
+def test_offline_stack_stays_offline_where_all_is_available(
     command: CommandLine, resources: int
 ) -> None:
     command.add_stack(tag="offline", resources=resources)
     assert up(command).code == 0
-    assert acting(command) == ["build.sh", UP]
+    assert acting(command) == ["setup images", UP]
     assert command.stack["tags"] == {"podium:parts": "offline"}
     assert command.stack["config"] == {}
 
 
-@pytest.mark.parametrize(("tag", "resources"), [("genuine", 0), ("genuine", 3), (None, 3)])
-def test_genuine_stack_stays_genuine_where_nothing_can_be_had(
+@pytest.mark.parametrize(("tag", "resources"), [("official", 0), ("genuine", 3), (None, 3)])
+def test_official_stack_stays_official_where_nothing_is_available(
     command: CommandLine, tag: str | None, resources: int
 ) -> None:
     command.add_stack(tag=tag, resources=resources)
@@ -190,7 +171,7 @@ def test_genuine_stack_stays_genuine_where_nothing_can_be_had(
     assert command.stack["config"] == {}
 
 
-def test_empty_stack_of_another_hand_is_asked(command: CommandLine) -> None:
+def test_stack_without_resources_and_tag_gets_parts(command: CommandLine) -> None:
     command.add_stack()
     command.set(failing=NO_PLUGIN)
     assert up(command).code == 0
@@ -198,12 +179,12 @@ def test_empty_stack_of_another_hand_is_asked(command: CommandLine) -> None:
     assert command.stack["tags"] == {"podium:parts": "offline"}
 
 
-def test_up_that_ended_before_it_remembered_ends_well_the_second_time(
+def test_up_that_failed_before_the_tag_succeeds_the_second_time(
     command: CommandLine,
 ) -> None:
     command.set(failing=NO_PLUGIN | {"pulumi stack tag set": "error: disk full"})
     result = up(command)
-    assert (result.code, result.stderr) == (1, "error: disk full\n")
+    assert (result.code, result.stderr) == (1, "Error: disk full\n")
     first = command.stack["config"]
     command.set(failing=NO_PLUGIN)
     assert up(command).code == 0
@@ -211,16 +192,18 @@ def test_up_that_ended_before_it_remembered_ends_well_the_second_time(
     assert command.stack["config"] == first
 
 
-def test_wrong_settings_are_told_before_anything_is_looked_for(command: CommandLine) -> None:
+def test_wrong_settings_are_reported_before_anything_is_looked_for(command: CommandLine) -> None:
     command.add_stack(pgadminPort="80", adminEmail="nobody")
     result = up(command)
     assert result.code == 1
-    assert result.stderr.startswith("2 settings are invalid; nothing was changed.\n")
+    assert result.stderr.startswith("Error: 2 settings are invalid; nothing was changed.\n")
     assert ':pgadminPort = "80" must be a port' in result.stderr
     assert acting(command) == []
 
 
-def test_taken_ports_give_way_to_the_next_free_ones(command: CommandLine, ports: list[int]) -> None:
+def test_taken_ports_are_replaced_by_the_next_free_ones(
+    command: CommandLine, ports: list[int]
+) -> None:
     first = ports[0]
     with (
         socket.create_server(("127.0.0.1", ports[0])),
@@ -233,7 +216,7 @@ def test_taken_ports_give_way_to_the_next_free_ones(command: CommandLine, ports:
         "kestraPort": str(first + 6),
     }
     assert [line for line in result.stdout.splitlines() if "is taken" in line] == [
-        f"Port {port} is taken on this machine: {key} is {free} for this stack."
+        f"Port {port} is taken on this machine: {key} is {free}."
         for port, key, free in (
             (ports[0], "postgresPort", first + 5),
             (ports[1], "kestraPort", first + 6),
@@ -248,75 +231,38 @@ def test_ports_on_the_address_of_another_host_are_not_looked_at(command: Command
 
 
 def test_ports_of_an_existing_stack_stay(command: CommandLine, ports: list[int]) -> None:
-    command.add_stack(tag="genuine", resources=3)
+    command.add_stack(tag="official", resources=3)
     with socket.create_server(("127.0.0.1", ports[0])):
         assert up(command).code == 0
     assert command.stack["config"] == {}
 
 
-def test_images_that_cannot_be_built_end_the_command(command: CommandLine) -> None:
+def test_images_that_fail_to_build_end_the_command(command: CommandLine) -> None:
     command.add_stack(tag="offline")
-    command.set(failing={"build.sh": "The image x could not be built"})
+    command.set(failing={"setup images": "The image x could not be built"})
     result = up(command)
     assert (result.code, result.stderr) == (1, "The image x could not be built\n")
     assert UP not in command.calls
 
 
-def test_up_that_fails_is_told_by_its_exit_code_alone(command: CommandLine) -> None:
+def test_failed_up_ends_with_its_error_and_exit_code(command: CommandLine) -> None:
     command.set(failing={"pulumi up": "error: update failed"})
     result = up(command)
     assert (result.code, result.stderr) == (1, "error: update failed\n")
     assert "Kestra:" not in result.stdout
-    assert command.stack["tags"] == {"podium:parts": "genuine"}
-
-
-def test_notice_of_the_stack_is_the_last_word(command: CommandLine) -> None:
-    command.add_stack(tag="genuine", resources=3)
-    command.set(outputs=command.outputs | {"notice": "Maintenance on Friday."})
-    assert up(command).stdout.splitlines()[-1] == "Maintenance on Friday."
+    assert command.stack["tags"] == {"podium:parts": "official"}
 
 
 def test_interrupted_up_lets_pulumi_end_in_order(command: CommandLine) -> None:
-    command.add_stack(tag="genuine")
-    result = command.interrupt("pulumi up", "scripts.stack", "up")
+    command.add_stack(tag="official")
+    result = command.interrupt("pulumi up", "up")
     assert (result.code, result.stderr) == (130, "")
     assert command.calls[-1] == "pulumi has ended in order"
 
 
 def test_interrupted_pull_turns_no_stack_offline(command: CommandLine) -> None:
     command.add_stack()
-    result = command.interrupt("docker pull", "scripts.stack", "up")
+    result = command.interrupt("docker pull", "up")
     assert (result.code, result.stderr) == (130, "")
     assert command.calls[-1] == "docker has ended in order"
     assert command.stack["tags"] == {}
-
-
-@pytest.mark.parametrize(("tag", "offline"), [("genuine", False), (None, False), ("offline", True)])
-def test_down_uses_the_parts_of_the_stack(
-    command: CommandLine, tag: str | None, offline: bool
-) -> None:
-    command.add_stack(tag=tag, resources=3)
-    assert down(command).code == 0
-    assert acting(command) == [DESTROY]
-    assert ("offline/bin" in command.path_of("pulumi destroy")) is offline
-    assert command.stack["resources"] == []
-
-
-def test_stack_comes_up_again_with_its_parts(command: CommandLine) -> None:
-    command.add_stack(tag="offline", resources=3)
-    assert down(command).code == 0
-    assert up(command).code == 0
-    assert acting(command) == [DESTROY, "build.sh", UP]
-
-
-def test_down_without_a_stack_says_so(command: CommandLine) -> None:
-    result = down(command)
-    assert (result.code, result.stderr) == (0, "")
-    assert result.stdout == "There is no stack dev: nothing to take away.\n"
-
-
-def test_down_that_fails_is_told_by_its_exit_code(command: CommandLine) -> None:
-    command.add_stack(tag="genuine", resources=3)
-    command.set(failing={"pulumi destroy": "error: update failed"})
-    result = down(command)
-    assert (result.code, result.stderr) == (1, "error: update failed\n")

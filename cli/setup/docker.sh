@@ -2,6 +2,7 @@
 # Makes sure that a Docker Engine answers: uses the one that does, starts the one that is
 # installed, or installs Debian's or Ubuntu's package.
 set -euo pipefail
+. "$(dirname "$0")/step.sh"
 
 die() {
     echo "$@" >&2
@@ -31,28 +32,32 @@ forget_dead() {
 as_root true 2>/dev/null ||
     die 'No Docker Engine answers: start it, or install it (https://docs.docker.com/engine/install/).'
 
-if ! command -v dockerd >/dev/null; then
-    command -v apt-get >/dev/null ||
-        die 'There is no Docker Engine here: install it (https://docs.docker.com/engine/install/).'
-    echo 'Installing the Docker Engine.'
-    as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
-        docker.io iptables >/dev/null
-fi
-answers || {
-    echo 'Starting the Docker Engine.'
+install_engine() {
+    as_root apt-get update -qq &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes docker.io iptables
+}
+
+# The daemon's own output goes to a log of its own: it outlives this script.
+start_engine() {
     if [ -d /run/systemd/system ]; then
         as_root systemctl start docker
     else
         log=${XDG_CACHE_HOME:-$HOME/.cache}/podium/dockerd.log
-        mkdir -p "${log%/*}"
         forget_dead /var/run/docker.pid dockerd
         forget_dead /var/run/docker/containerd/containerd.pid containerd
         as_root setsid --fork dockerd >"$log" 2>&1 </dev/null
     fi
+    for _ in {1..60}; do
+        ! answers || return 0
+        sleep 1
+    done
+    echo "It did not answer within 60 s; its log is ${log:-shown by: journalctl -u docker}."
+    return 1
 }
-for _ in {1..60}; do
-    ! answers || exit 0
-    sleep 1
-done
-die "The Docker Engine did not answer within 60 s; its log is ${log:-shown by: journalctl -u docker}."
+
+if ! command -v dockerd >/dev/null; then
+    command -v apt-get >/dev/null ||
+        die 'There is no Docker Engine here: install it (https://docs.docker.com/engine/install/).'
+    step 'Installing the Docker Engine' docker-install.log install_engine
+fi
+answers || step 'Starting the Docker Engine' docker-start.log start_engine

@@ -2,7 +2,8 @@
 # Makes the virtual environment .venv and installs what the requirements files pin, again only
 # when one of them or the interpreter changed.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
+. cli/setup/step.sh
 
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "Podium needs Python 3.11 or newer as python3; found: $(python3 --version 2>&1)." >&2
@@ -17,7 +18,9 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || {
     echo 'Python lacks its module venv; on Debian and Ubuntu, install the package python3-venv.' >&2
     exit 1
 }
-echo 'Installing the Python packages into .venv.'
-python3 -m venv .venv
-.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+install() {
+    python3 -m venv .venv &&
+        .venv/bin/pip install --disable-pip-version-check --requirement requirements-dev.txt
+}
+step 'Installing the Python packages' venv.log install
 echo "$current" >"$stamp"

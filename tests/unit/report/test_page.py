@@ -1,9 +1,8 @@
-"""make report: what the page holds, that it needs nothing else, and what users are told."""
+"""The page of the report: what it holds, and that it needs nothing else."""
 
 from __future__ import annotations
 
 import re
-import socket
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
@@ -13,11 +12,9 @@ from xml.etree.ElementTree import Element, fromstring
 import matplotlib
 import pytest
 
-from report import __main__ as report
 from report.page import render_page
 from report.plots import plot_trips_by_hour
 from report.warehouse import Day, Hour, Load, Month, Warehouse, Zone
-from tests.unit.command_line import CommandLine
 
 SVG = "http://www.w3.org/2000/svg"
 JANUARY, FEBRUARY, APRIL = date(2019, 1, 1), date(2019, 2, 1), date(2019, 4, 1)
@@ -305,7 +302,7 @@ def test_where_zones_are_not_loaded_the_page_says_how_to_load_them() -> None:
     page = Page(replace(FULL, zones=[Zone("Unknown", 1.0, 1.0)], has_zones=False))
     assert len(page.plots) == 3
     assert (
-        "The names of the zones are not loaded: make run-flow STACK=dev FLOW=zoomcamp/zones_load"
+        "The names of the zones are not loaded: ./podium --stack dev run zoomcamp/zones_load"
     ) in page.words
 
 
@@ -314,35 +311,3 @@ def test_page_of_a_year_is_of_moderate_size() -> None:
         FULL, days=[*days("yellow", JANUARY, 365, 200_000), *days("green", JANUARY, 365, 9_000)]
     )
     assert len(Page(year).text.encode()) < 150_000
-
-
-@pytest.mark.parametrize("exists", [True, False])
-def test_stack_that_is_not_up_is_named(command: CommandLine, exists: bool) -> None:
-    if exists:
-        command.add_stack(tag="genuine")
-    result = command.run(report.main)
-    assert (result.code, result.stderr) == (1, "Stack dev is not up: make up STACK=dev\n")
-
-
-def test_server_that_does_not_answer_is_named(command: CommandLine) -> None:
-    command.add_stack(tag="genuine", resources=3)
-    with socket.socket() as closed:
-        # Bound, and nobody listens.
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-        command.set(
-            outputs={
-                "postgresHost": "127.0.0.1",
-                "postgresPort": port,
-                "warehouseDatabase": "ny_taxi",
-                "readerUser": "reader",
-                "readerPassword": "x",
-            }
-        )
-        result = command.run(report.main)
-    assert (result.code, result.stderr) == (
-        1,
-        "The warehouse of stack dev does not answer (connection failed: connection to server at "
-        f'"127.0.0.1", port {port} failed: Connection refused): '
-        "docker start podium-dev-postgres\n",
-    )

@@ -1,4 +1,4 @@
-"""The commands of the Makefile with a Pulumi, a Docker and a build.sh of the test's own."""
+"""The command line with a Pulumi, a Docker and an offline/setup of the test's own."""
 
 from __future__ import annotations
 
@@ -9,18 +9,29 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from scripts import pulumi_cli, stack
+from cli import environment, offline, setup
+from cli.__main__ import main
 from tests.unit.harness import PROJECT
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
+OFFLINE_STACK: dict[str, Any] = {
+    "config": {
+        "registryPrefix": "",
+        "postgresImage": "offline/postgres:17",
+        "kestraImage": "offline/kestra:1",
+        "pgadminImage": "offline/pgadmin4:9",
+        "filesImage": "offline/nginx:1",
+    },
+    "taxiFolder": "data/taxi",
+    "notice": "Some parts are Podium's own.",
+}
 
-# Stands for pulumi, docker and build.sh: notes what it is asked for, keeps what it is told in a
+# Replaces pulumi, docker and offline/setup: notes what it is asked for, keeps what it is told in a
 # file, and fails or is slow where the file says so.
 _TOOL = """
 import json, os, sys, time
@@ -32,8 +43,9 @@ words = [Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if word != "--n
 
 
 def note(call):
+    known = {key: value for key, value in os.environ.items() if key[:6] in ("PATH", "PULUMI")}
     with file.with_name("calls").open("a") as calls:
-        calls.write(json.dumps([call, os.environ["PATH"]]) + chr(10))
+        calls.write(json.dumps([call, known]) + chr(10))
 
 
 note(" ".join(words))
@@ -55,6 +67,14 @@ if words[0] == "pulumi" and "--stack" in words:
     if name not in state["stacks"]:
         sys.exit(f"error: no stack named '{name}' found")
     stack = state["stacks"][name]
+def print_event(**event):
+    print(json.dumps({"sequence": 1, **event}))
+
+
+def print_summary(**changes):
+    print_event(summaryEvent={"resourceChanges": changes, "durationSeconds": 7})
+
+
 match words:
     case ["pulumi", "version"]:
         print("v3.259.0")
@@ -74,12 +94,22 @@ match words:
         print(json.dumps({f"{state['project']}:{key}": value for key, value in values.items()}))
     case ["pulumi", "config", "set-all", *pairs]:
         stack["config"] |= dict(pair.split("=", 1) for pair in pairs if pair != "--plaintext")
-    case ["pulumi", "plugin", "install", "resource", _, _] | ["docker", "pull", _] | ["build.sh"]:
+    case ["pulumi", "plugin", "install", "resource", _, _] | ["setup", "images"]:
         pass
-    case ["pulumi", "up", "--yes", "--skip-preview"]:
+    case ["docker", "pull" | "info" | "logs" | "exec", *_]:
+        pass
+    case ["setup", "path"]:
+        print("/offline/bin")
+    case ["pulumi", "up", "--yes", "--skip-preview", "--json"]:
         stack["resources"] = [{}]
-    case ["pulumi", "destroy", "--yes"]:
+        for event in state["events"]:
+            print_event(**event)
+        print_summary(create=1)
+    case ["pulumi", "destroy", "--yes", "--json"]:
         stack["resources"] = []
+        print_summary(delete=1)
+    case ["pulumi", "stack", "ls", "--json"]:
+        print(json.dumps([{"name": name, "current": False} for name in state["stacks"]]))
     case ["docker", "images", "--quiet", image]:
         print("0123456789ab\\n" if image in state["images"] else "", end="")
     case _:
@@ -108,19 +138,30 @@ class CommandLine:
         self._monkeypatch = monkeypatch
         self._output = output
         self._tools.mkdir()
-        (self.folder / "offline/images").mkdir(parents=True)
+        (self.folder / "offline").mkdir(parents=True)
         shutil.copy(ROOT / "Pulumi.yaml", self.folder)
+        (self.folder / "offline/stack.yaml").write_text(json.dumps(OFFLINE_STACK))
         for tool in (
             self._tools / "pulumi",
+            self._tools / "pulumi-language-python",
             self._tools / "docker",
-            self.folder / "offline/images/build.sh",
+            self.folder / "offline/setup",
         ):
             tool.write_text(f"#!{sys.executable} -SE\n{_TOOL}")
             tool.chmod(0o755)
-        monkeypatch.setenv("PATH", str(self._tools))
+        # The set-up of Docker is a script of bash.
+        monkeypatch.setenv("PATH", f"{self._tools}:/usr/bin:/bin")
         monkeypatch.setenv("TOOLS_STATE", str(self._state))
-        monkeypatch.setattr(pulumi_cli, "PROJECT_FOLDER", self.folder)
-        monkeypatch.setattr(stack, "PROJECT_FOLDER", self.folder)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        monkeypatch.delenv("PODIUM_STACK", raising=False)
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+        monkeypatch.setenv("PULUMI_BACKEND_URL", folder.as_uri())
+        monkeypatch.setattr(environment, "prepare", lambda: None)
+        monkeypatch.setattr(setup, "start_docker", lambda: None)
+        monkeypatch.setattr(offline, "FOLDER", self.folder / "offline")
+        for name, module in list(sys.modules.items()):
+            if name.startswith("cli.") and hasattr(module, "PROJECT_FOLDER"):
+                monkeypatch.setattr(module, "PROJECT_FOLDER", self.folder)
         self._write(
             {
                 "project": PROJECT["name"],
@@ -134,8 +175,10 @@ class CommandLine:
                     "kestraPassword": "Secret-1",
                     "pgadminUrl": "http://localhost:8085",
                     "pgadminUser": "admin@example.com",
+                    "flows": {"zoomcamp/taxi_load": 1},
                 },
                 "images": [],
+                "events": [],
                 "failing": {},
                 "slow": None,
             }
@@ -153,9 +196,7 @@ class CommandLine:
 
     def replace_tool(self, name: str, script: str) -> None:
         (self._tools / name).write_text(f"#!{sys.executable} -SE\n{script}\n")
-
-    def remove_tool(self, name: str) -> None:
-        (self._tools / name).unlink()
+        (self._tools / name).chmod(0o755)
 
     @property
     def defaults(self) -> dict[str, str]:
@@ -182,35 +223,34 @@ class CommandLine:
 
     def path_of(self, beginning: str) -> str:
         """Returns the PATH with which the one call that begins so was made."""
-        (path,) = [path for call, path in self._noted() if call.startswith(beginning)]
-        return path
+        return self.environment_of(beginning)["PATH"]
 
-    def run(self, main: Callable[[], int], *arguments: str) -> Ended:
-        """Runs a command to its end, as `python -m` does."""
-        self._monkeypatch.setattr(sys, "argv", ["", *arguments])
-        code: int | str | None
-        try:
-            code = main()
-        except SystemExit as error:
-            code = error.code
-        stdout, stderr = self._output.readouterr()
-        return (
-            Ended(1, stdout, f"{code}\n") if isinstance(code, str) else Ended(code, stdout, stderr)
-        )
+    def environment_of(self, beginning: str) -> dict[str, str]:
+        """Returns the environment in which the one call that begins so was made."""
+        (environment,) = [known for call, known in self._noted() if call.startswith(beginning)]
+        return environment
 
-    def interrupt(self, call: str, module: str, *arguments: str) -> Ended:
+    def run(self, *arguments: str) -> Ended:
+        """Runs a command to its end, as `./podium` does."""
+        with pytest.raises(SystemExit) as ended:
+            main(arguments, prog_name="podium")
+        code = ended.value.code
+        assert isinstance(code, int)
+        return Ended(code, *self._output.readouterr())
+
+    def interrupt(self, call: str, *arguments: str) -> Ended:
         """Presses Ctrl-C while a tool is at what begins with `call`.
 
         The signal reaches the command and the tool, as a terminal sends it.
         """
         self.set(slow=call)
-        for package in ("infra", "scripts"):
+        for package in ("infra", "cli"):
             shutil.copytree(ROOT / package, self.folder / package)
         # A pipe would end only with the tool, which may live longer than the command.
         errors = self.folder / "errors"
         with errors.open("w") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                [sys.executable, "-m", "cli", *arguments],
                 cwd=self.folder,
                 stdout=subprocess.DEVNULL,
                 stderr=file,
@@ -228,10 +268,10 @@ class CommandLine:
         code = process.wait(timeout=30)
         return Ended(code, "", errors.read_text())
 
-    def _noted(self) -> list[tuple[str, str]]:
+    def _noted(self) -> list[tuple[str, dict[str, str]]]:
         calls = self._state.with_name("calls")
         lines = calls.read_text().splitlines() if calls.exists() else []
-        return [(call, path) for call, path in map(json.loads, lines)]
+        return [(call, environment) for call, environment in map(json.loads, lines)]
 
     def _read(self) -> dict[str, Any]:
         state: dict[str, Any] = json.loads(self._state.read_text())

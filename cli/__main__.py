@@ -1,0 +1,76 @@
+"""The command `podium`: `python -m cli`."""
+
+import subprocess
+import sys
+from typing import Any
+
+import click
+import docker.errors
+from pulumi.automation import CommandError, InvalidVersionError, StackNotFoundError
+
+from cli.commands.down import down
+from cli.commands.logs import logs
+from cli.commands.open import open_page
+from cli.commands.psql import psql
+from cli.commands.pulumi import pulumi
+from cli.commands.report import report
+from cli.commands.run import run
+from cli.commands.stacks import stacks
+from cli.commands.status import status
+from cli.commands.up import up
+from cli.commands.urls import urls
+from cli.stack import Stack, cli_message
+from infra.kestra.client import KestraError
+
+# What a shell reports for a command that ended by Ctrl-C.
+_INTERRUPTED = 130
+
+
+class _Podium(click.Group):
+    """Turns what a user can get wrong into one message without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            code = super().invoke(ctx)
+        except StackNotFoundError as error:
+            name = ctx.obj.name
+            raise click.ClickException(
+                f"There is no stack {name}: ./podium --stack {name} up"
+            ) from error
+        except CommandError as error:
+            raise click.ClickException(cli_message(error)) from error
+        except (InvalidVersionError, KestraError) as error:
+            raise click.ClickException(str(error)) from error
+        except docker.errors.DockerException as error:
+            raise click.ClickException(f"The Docker Engine does not answer: {error}") from error
+        except subprocess.CalledProcessError as error:
+            message = f"{' '.join(error.cmd)}: {error.stderr.strip()}"
+            raise click.ClickException(message) from error
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(_INTERRUPTED) from None
+        # A command returns its exit code; one that returns nothing has succeeded.
+        raise click.exceptions.Exit(code or 0)
+
+
+@click.group(cls=_Podium, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--stack",
+    "name",
+    metavar="NAME",
+    envvar="PODIUM_STACK",
+    default="dev",
+    show_default=True,
+    show_envvar=True,
+    help="The stack to work on.",
+)
+@click.pass_context
+def main(context: click.Context, name: str) -> None:
+    """Podium: PostgreSQL, Kestra and pgAdmin on Docker, with ETL flows, as a Pulumi stack."""
+    context.obj = Stack(name)
+
+
+for _command in (up, down, run, status, logs, psql, open_page, urls, report, stacks, pulumi):
+    main.add_command(_command)
+
+if __name__ == "__main__":
+    sys.exit(main(prog_name="podium"))

@@ -1,0 +1,26 @@
+"""`podium down`."""
+
+import click
+from pulumi.automation import StackNotFoundError
+
+from cli import setup
+from cli.stack import Stack
+from cli.update import run_update
+
+
+@click.command()
+@click.pass_obj
+def down(stack: Stack) -> int:
+    """Delete everything that the stack holds, its data included."""
+    try:
+        parts = stack.parts
+    except StackNotFoundError:
+        click.echo(f"There is no stack {stack.name}: nothing to delete.")
+        return 0
+    setup.start_docker()
+    return run_update(
+        # Its preview finds protected volumes before anything is deleted.
+        ["destroy", "--stack", stack.name, "--yes", "--json"],
+        stack.environment(parts),
+        stack.resource_count,
+    )

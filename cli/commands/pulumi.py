@@ -1,0 +1,48 @@
+"""`podium pulumi`."""
+
+import click
+from pulumi.automation import StackNotFoundError
+
+from cli import stack_settings
+from cli.processes import run_command
+from cli.stack import Stack
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    short_help="Run the Pulumi CLI on the stack: podium pulumi preview --diff",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def pulumi(stack: Stack, arguments: tuple[str, ...]) -> int:
+    """Run the Pulumi CLI on the stack, with its environment and local settings."""
+    stack = Stack(_named_stack(arguments) or stack.name)
+    if arguments[:2] == ("stack", "init"):
+        name = next((word for word in arguments[2:] if not word.startswith("-")), stack.name)
+        stack_settings.create_stack(name)
+        click.echo(f"Created the stack {name}.")
+        return 0
+    try:
+        parts = stack.parts
+    except StackNotFoundError:
+        parts = None
+    environment = stack.environment(parts) | {"PULUMI_STACK": stack.name}
+    code = run_command("pulumi", *arguments, environment=environment)
+    if code == 0 and arguments[:2] == ("stack", "rm"):
+        stack_settings.delete_local_file(stack.name)
+    return code
+
+
+def _named_stack(arguments: tuple[str, ...]) -> str | None:
+    """Returns the stack that the arguments name themselves, or None."""
+    for word, following in zip(arguments, (*arguments[1:], ""), strict=True):
+        if word in ("--stack", "-s"):
+            return following
+        if word.startswith("--stack="):
+            return word.partition("=")[2]
+    # `pulumi stack rm NAME` takes it without a flag.
+    return (
+        next((word for word in arguments[2:] if word[0] != "-"), None)
+        if arguments[:2] == ("stack", "rm")
+        else None
+    )

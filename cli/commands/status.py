@@ -1,0 +1,95 @@
+"""`podium status`."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import click
+from docker.models.containers import Container
+
+from cli import offline
+from cli.output import console, print_table
+from cli.services import list_containers
+from cli.stack import Parts, Stack
+from infra.kestra.client import KestraClient, KestraError
+
+_WAIT_SECONDS = 2.0
+_SIZES = """
+SELECT datname, pg_size_pretty(pg_database_size(datname)) FROM pg_database
+WHERE NOT datistemplate AND datname <> 'postgres' ORDER BY datname
+"""
+
+
+@click.command()
+@click.pass_obj
+def status(stack: Stack) -> None:
+    """Show the services, databases and flows of the stack."""
+    parts = stack.parts
+    console.print(f"Stack {stack.name}: {parts or 'no'} parts", style="bold")
+    if parts is Parts.OFFLINE:
+        console.print(offline.load_stack().notice)
+    console.print()
+    containers = list_containers(stack)
+    if not containers:
+        console.print(f"It is not up: ./podium --stack {stack.name} up")
+        return
+    services = [[name, *_service(item)] for name, item in sorted(containers.items())]
+    print_table(("Service", "State", "Health", "Ports", "Memory"), services)
+    print_table(("Database", "Size"), _databases(containers.get("postgres")))
+    print_table(("Flow", "Revision", "Last execution"), _flows(stack.outputs))
+
+
+def _service(container: Container) -> list[str]:
+    """Returns state, health, published ports and used memory of a container."""
+    state = container.attrs["State"]
+    bindings = container.attrs["HostConfig"]["PortBindings"] or {}
+    ports = [
+        f"{place['HostIp']}:{place['HostPort']}->{inside.removesuffix('/tcp')}"
+        for inside, places in sorted(bindings.items())
+        for place in places
+    ]
+    memory = ""
+    if state["Running"]:
+        stats: Any = container.stats(stream=False, one_shot=True)
+        usage = stats["memory_stats"]
+        # As `docker stats` shows it: without the files that the kernel could drop.
+        cached = usage["stats"].get("total_inactive_file", usage["stats"].get("inactive_file", 0))
+        memory = f"{(usage['usage'] - cached) / 2**20:.0f} MiB"
+    return [state["Status"], state.get("Health", {}).get("Status", ""), ", ".join(ports), memory]
+
+
+def _databases(container: Container | None) -> list[list[str]]:
+    """Returns the databases with their sizes, none where PostgreSQL does not run."""
+    if container is None or container.status != "running":
+        return []
+    # The superuser has no password inside the container, and only it sees all sizes.
+    command = ["psql", "-U", "postgres", "-h", "/var/run/postgresql", "-AtF", "|", "-c", _SIZES]
+    result: Any = container.exec_run(command)
+    lines = result.output.decode().splitlines() if result.exit_code == 0 else []
+    return [line.split("|") for line in lines]
+
+
+def _flows(outputs: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the flows with their revisions and what became of their last executions."""
+    rows = []
+    login = (outputs["kestraUrl"], outputs["kestraUser"], outputs["kestraPassword"])
+    with KestraClient(*login, wait=_WAIT_SECONDS) as client:
+        last = "unknown: Kestra does not answer"
+        try:
+            client.connect()
+            answers = True
+        except KestraError:
+            answers = False
+        for flow, revision in outputs["flows"].items():
+            if answers:
+                last = _last_execution(client, *flow.split("/"))
+            rows.append([flow, str(revision), last])
+    return rows
+
+
+def _last_execution(client: KestraClient, namespace: str, flow_id: str) -> str:
+    execution = client.last_execution(namespace, flow_id)
+    if execution is None:
+        return "never"
+    start = datetime.fromisoformat(execution["state"]["startDate"])
+    return f"{execution['state']['current']} {start.astimezone():%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,64 @@
+"""The only module that uses offline/: its executable `setup` and its data file `stack.yaml`."""
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import yaml
+
+from cli.output import cache_folder
+
+FOLDER = Path(__file__).parents[1] / "offline"
+
+
+@dataclass(frozen=True)
+class OfflineStack:
+    """What a stack of offline parts needs.
+
+    Attributes:
+        config: its settings beyond the defaults, such as the images.
+        taxi_folder: where taxi files are put, relative to the project.
+        notice: one sentence on what is official in such a stack and what is Podium's own.
+    """
+
+    config: Mapping[str, str]
+    taxi_folder: str
+    notice: str
+
+
+def load_stack() -> OfflineStack:
+    """Reads `offline/stack.yaml`."""
+    content = yaml.safe_load((FOLDER / "stack.yaml").read_text())
+    return OfflineStack(content["config"], content["taxiFolder"], content["notice"])
+
+
+def providers_folder() -> str:
+    """Returns the folder that makes Pulumi use the offline providers when it is on PATH."""
+    return _setup("path")
+
+
+def has_engine() -> bool:
+    """Returns whether this machine has built the Pulumi CLI, perhaps an older one, before."""
+    return any(cache_folder().glob("engine-*/bin"))
+
+
+def build_engine() -> Path:
+    """Builds the Pulumi CLI where it is missing, and returns its folder."""
+    return Path(_setup("engine"))
+
+
+def build_images() -> None:
+    """Builds the images that are missing."""
+    _setup("images")
+
+
+def _setup(command: str) -> str:
+    """Runs a command of `offline/setup`, which prints its progress and its errors on stderr."""
+    result = subprocess.run(
+        [str(FOLDER / "setup"), command], stdout=subprocess.PIPE, text=True, check=False
+    )
+    if result.returncode:
+        raise click.exceptions.Exit(result.returncode)
+    return result.stdout.strip()

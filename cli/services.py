@@ -1,0 +1,38 @@
+"""The containers of a stack, as Docker has them."""
+
+import click
+import docker
+from docker.models.containers import Container
+
+from cli.stack import Stack
+
+
+def list_containers(stack: Stack) -> dict[str, Container]:
+    """Returns the containers of a stack by service, those that are stopped too.
+
+    Raises:
+        docker.errors.DockerException: the Docker Engine does not answer.
+    """
+    labels = [f"podium.project={stack.project}", f"podium.stack={stack.name}"]
+    containers = docker.from_env().containers.list(all=True, filters={"label": labels})
+    prefix = stack.container_name("")
+    return {str(item.name).removeprefix(prefix): item for item in containers}
+
+
+def container_of(stack: Stack, service: str) -> str:
+    """Returns the name of the container of a service.
+
+    Raises:
+        click.ClickException: the stack has no such service, or is not up.
+    """
+    services = list_containers(stack)
+    if not services:
+        raise click.ClickException(
+            f"Stack {stack.name} is not up: ./podium --stack {stack.name} up"
+        )
+    if service not in services:
+        names = ", ".join(sorted(services))
+        raise click.ClickException(
+            f'Stack {stack.name} has no service "{service}"; it has: {names}'
+        )
+    return stack.container_name(service)

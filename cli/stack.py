@@ -1,0 +1,123 @@
+"""The stack that a command works on."""
+
+import os
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import click
+from pulumi.automation import CommandError, LocalWorkspace, StackNotFoundError
+
+from cli import environment, offline, stack_settings
+from cli.processes import PROJECT_FOLDER
+
+# The stack keeps its answer to "which parts?" as a tag.
+_PARTS_TAG = "podium:parts"
+
+
+class Parts(StrEnum):
+    """What a stack is made of: Pulumi's plugins and public images, or Podium's offline parts."""
+
+    OFFICIAL = "official"
+    OFFLINE = "offline"
+
+
+class Stack:
+    """A stack of the project, which need not exist.
+
+    Attributes:
+        name: the stack's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Keeps the name; whatever is asked first prepares the environment."""
+        self.name = name
+
+    @cached_property
+    def workspace(self) -> LocalWorkspace:
+        """The project in Pulumi's Automation API, with the local settings of the stack."""
+        environment.prepare()
+        # Every flag of the CLI can be given like this; commands without the flag ignore it.
+        settings = str(stack_settings.local_file(self.name))
+        return LocalWorkspace(
+            work_dir=str(PROJECT_FOLDER),
+            env_vars={"PULUMI_OPTION_CONFIG_FILE": settings},
+        )
+
+    @cached_property
+    def project(self) -> str:
+        """The project's name, which begins the names of containers."""
+        return str(self.workspace.project_settings().name)
+
+    @property
+    def exists(self) -> bool:
+        """Whether Pulumi knows the stack."""
+        try:
+            self.workspace.list_tags(self.name)
+        except StackNotFoundError:
+            return False
+        return True
+
+    @property
+    def parts(self) -> Parts | None:
+        """What the stack is made of, or None if that is not decided yet.
+
+        Raises:
+            StackNotFoundError: there is no such stack.
+        """
+        tag = self.workspace.list_tags(self.name).get(_PARTS_TAG)
+        if tag:
+            # What older versions called "genuine" is official.
+            return Parts.OFFLINE if tag == Parts.OFFLINE else Parts.OFFICIAL
+        # What was created without this command has no tag, and keeps its parts all the same.
+        return Parts.OFFICIAL if self.resource_count else None
+
+    @parts.setter
+    def parts(self, parts: Parts) -> None:
+        self.workspace.set_tag(self.name, _PARTS_TAG, parts)
+
+    @property
+    def resource_count(self) -> int:
+        """The number of resources in the stack's state."""
+        deployment = self.workspace.export_stack(self.name).deployment or {}
+        return len(deployment.get("resources") or ())
+
+    @cached_property
+    def outputs(self) -> dict[str, Any]:
+        """The outputs of the stack, secrets included.
+
+        Raises:
+            click.ClickException: the stack is not up, or does not exist.
+        """
+        try:
+            outputs = self.workspace.stack_outputs(self.name)
+        except StackNotFoundError:
+            outputs = {}
+        if not outputs:
+            raise click.ClickException(
+                f"Stack {self.name} is not up: ./podium --stack {self.name} up"
+            )
+        return {name: output.value for name, output in outputs.items()}
+
+    def environment(self, parts: Parts | None) -> dict[str, str]:
+        """Returns the environment in which the Pulumi CLI works on this stack.
+
+        Args:
+            parts: what the stack is made of.
+        """
+        variables = os.environ | self.workspace.env_vars
+        if parts is Parts.OFFLINE:
+            # Pulumi uses an executable on PATH instead of a plugin.
+            path = f"{offline.providers_folder()}{os.pathsep}{os.environ['PATH']}"
+            variables["PATH"] = path
+        return variables
+
+    def container_name(self, service: str) -> str:
+        """Returns the name of the container of a service, such as podium-dev-postgres."""
+        return f"{self.project}-{self.name}-{service}"
+
+
+def cli_message(error: CommandError) -> str:
+    """Returns what the CLI printed; the error's own text has its exit code and output before it."""
+    message = str(error).partition("\n stderr: ")[2].strip()
+    return message.removeprefix("error: ")

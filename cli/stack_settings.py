@@ -1,0 +1,70 @@
+"""A stack's settings on this machine: the shared ones, and what `up` or the user decided here.
+
+`Pulumi.<stack>.yaml` is the file that may be shared in Git, and nothing here writes to it. Pulumi
+reads and writes a local copy instead. A value that changes in the shared file reaches the copy
+unless it was changed there too.
+"""
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+from pulumi.automation import LocalWorkspace
+
+from cli import environment
+from cli.processes import PROJECT_FOLDER
+
+_FOLDER = ".podium"
+
+
+def local_file(stack: str) -> Path:
+    """Returns the local settings file of a stack, up to date with the shared one."""
+    shared_path = PROJECT_FOLDER / f"Pulumi.{stack}.yaml"
+    path = PROJECT_FOLDER / _FOLDER / shared_path.name
+    seen_path = path.with_suffix(".shared")
+    shared, seen, local = _load(shared_path), _load(seen_path), _load(path)
+    if shared == seen and (path.exists() or not shared):
+        return path
+    settings, settings_seen = local.setdefault("config", {}), seen.get("config", {})
+    for key, value in shared.get("config", {}).items():
+        if key not in settings or settings[key] == settings_seen.get(key):
+            settings[key] = value
+    path.parent.mkdir(exist_ok=True)
+    # What else there is, such as the salt of encrypted values, fits the values that are there.
+    path.write_text(yaml.safe_dump(shared | local))
+    seen_path.write_text(yaml.safe_dump(shared))
+    return path
+
+
+def create_stack(stack: str) -> None:
+    """Creates a stack that does not exist.
+
+    `pulumi stack init` writes to the stack's file beside Pulumi.yaml, whatever it is told: it gets
+    a folder of its own.
+
+    Raises:
+        CommandError: the Pulumi CLI failed.
+    """
+    environment.prepare()
+    delete_local_file(stack)
+    path = local_file(stack)
+    with TemporaryDirectory() as folder:
+        settings = Path(folder) / f"Pulumi.{stack}.yaml"
+        shutil.copy(PROJECT_FOLDER / "Pulumi.yaml", folder)
+        settings.write_text(yaml.safe_dump(_load(path)))
+        LocalWorkspace(work_dir=folder).create_stack(stack)
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(settings, path)
+
+
+def delete_local_file(stack: str) -> None:
+    """Forgets what was decided on this machine for a stack."""
+    path = PROJECT_FOLDER / _FOLDER / f"Pulumi.{stack}.yaml"
+    path.unlink(missing_ok=True)
+    path.with_suffix(".shared").unlink(missing_ok=True)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    return (yaml.safe_load(path.read_text()) if path.exists() else None) or {}

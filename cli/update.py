@@ -1,0 +1,164 @@
+"""Runs `pulumi up` and `pulumi destroy`, and shows the engine's events as they come."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import click
+from rich.status import Status
+
+from cli.output import cache_folder, console
+from cli.processes import PROJECT_FOLDER, wait
+
+_Event = Mapping[str, Any]
+# The engine's operations as Pulumi's own summary calls and marks them.
+_OPERATIONS = {
+    "create": ("+", "created"),
+    "import": ("=", "imported"),
+    "update": ("~", "updated"),
+    "delete": ("-", "deleted"),
+    "replace": ("+-", "replaced"),
+    "create-replacement": ("+-", "replaced"),
+    "same": ("", "unchanged"),
+}
+# One step of a replacement is enough; the others are its parts.
+_UNSEEN = frozenset({"same", "replace", "delete-replaced", "read", "refresh", "discard"})
+# The notice says that Pulumi uses the offline providers; the program has said why it ended.
+_NOISE = ("from $PATH", "program exited with non-zero exit code")
+
+
+def run_update(arguments: list[str], environment: dict[str, str], total: int) -> int:
+    """Runs an update before the user's eyes and returns the exit code of the Pulumi CLI.
+
+    Args:
+        arguments: what follows `pulumi` in the command, `--json` included.
+        environment: the environment of the CLI.
+        total: the number of resources in the state, 0 where there are none.
+    """
+    sys.stdout.flush()
+    log = cache_folder() / f"pulumi-{arguments[0]}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("w") as stderr,
+        console.status("Starting") as status,
+        subprocess.Popen(
+            ["pulumi", *arguments],
+            cwd=PROJECT_FOLDER,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout
+        progress = _Progress(status, total)
+        try:
+            other = progress.follow(process.stdout)
+        finally:
+            # After Ctrl-C Pulumi finishes what it began and keeps the state.
+            code = wait(process)
+    if code:
+        for message in _unshown_errors(other, log.read_text()):
+            click.echo(message, err=True)
+    else:
+        progress.print_summary()
+    return code
+
+
+class _Progress:
+    """What has happened so far: a line for each changed resource, and a spinner on a terminal."""
+
+    def __init__(self, status: Status, total: int) -> None:
+        self._status = status
+        self._of_total = f" of {total}" if total else ""
+        self._done = 0
+        self._began: dict[str, float] = {}
+        self._summary: _Event = {}
+        self._show: dict[str, Callable[[_Event], None]] = {
+            "resourcePreEvent": self._show_begin,
+            "resOutputsEvent": self._show_end,
+            "resOpFailedEvent": self._show_failure,
+            "diagnosticEvent": self._show_diagnostic,
+            "summaryEvent": self._keep_summary,
+        }
+
+    def follow(self, lines: Iterable[str]) -> str:
+        """Shows events until there are no more, and returns the lines that are none."""
+        other = []
+        for line in lines:
+            if not line.startswith('{"sequence"'):
+                other.append(line)
+                continue
+            for kind, event in json.loads(line).items():
+                if kind in self._show:
+                    self._show[kind](event)
+        return "".join(other)
+
+    def print_summary(self) -> None:
+        """Prints what was done, in the words of Pulumi's own summary."""
+        console.print("\nResources:")
+        changes = self._summary["resourceChanges"] or {}
+        for operation, (mark, word) in _OPERATIONS.items():
+            if count := changes.get(operation):
+                console.print(f"    {mark + ' ' if mark else ''}{count} {word}")
+        console.print(f"\nDuration: {self._summary['durationSeconds']}s")
+
+    def _show_begin(self, event: _Event) -> None:
+        urn = event["metadata"]["urn"]
+        self._began.setdefault(urn, time.monotonic())
+        if event["metadata"]["op"] not in _UNSEEN:
+            self._status.update(f"{self._done}{self._of_total} resources, now {_label(urn)}")
+
+    def _show_end(self, event: _Event) -> None:
+        metadata = event["metadata"]
+        self._done += 1
+        self._status.update(f"{self._done}{self._of_total} resources")
+        # A component has no provider, and nothing to wait for.
+        if metadata["op"] in _UNSEEN or not metadata["provider"]:
+            return
+        mark, word = _OPERATIONS[metadata["op"]]
+        now = time.monotonic()
+        seconds = now - self._began.get(metadata["urn"], now)
+        console.print(f"{mark:2} {_label(metadata['urn'])} {word} ({seconds:.1f} s)")
+
+    def _show_failure(self, event: _Event) -> None:
+        console.print(f"!  {_label(event['metadata']['urn'])} failed")
+
+    def _show_diagnostic(self, event: _Event) -> None:
+        message = event["message"].rstrip()
+        if event["severity"] == "debug" or event.get("ephemeral") or not _is_worth(message):
+            return
+        # Errors name the resource, which no line before them does.
+        place = f"{_label(event['urn'])}: " if event.get("urn") else ""
+        prefix = "" if event["severity"].startswith("info") else f"{event['severity']}: "
+        console.print(f"{prefix}{place}{message}", style="red" if prefix == "error: " else None)
+
+    def _keep_summary(self, event: _Event) -> None:
+        self._summary = event
+
+
+def _label(urn: str) -> str:
+    """Returns the last part of a resource's type, and its name."""
+    kind, _, name = urn.rpartition("::")
+    return f"{kind.rpartition(':')[2]} {name}"
+
+
+def _is_worth(message: str) -> bool:
+    return bool(message.strip()) and not any(noise in message for noise in _NOISE)
+
+
+def _unshown_errors(preview: str, stderr: str) -> Iterator[str]:
+    """Yields the errors of a failed update that came as no event.
+
+    Args:
+        preview: what else is on stdout: the preview of `destroy`, one JSON object.
+        stderr: what the CLI printed there.
+    """
+    if preview.strip():
+        for diagnostic in json.loads(preview).get("diagnostics") or ():
+            if diagnostic["severity"] == "error":
+                yield f"error: {diagnostic['message'].strip().removeprefix('error: ')}"
+    yield from filter(_is_worth, stderr.splitlines())

@@ -1,0 +1,236 @@
+"""The short commands: logs, open, psql, pulumi, stacks, status and urls."""
+
+from __future__ import annotations
+
+import webbrowser
+from types import SimpleNamespace
+from typing import Any
+
+import docker
+import httpx
+import pytest
+
+from cli.commands import status
+from infra.kestra.client import KestraClient
+from tests.unit.cli.command_line import OFFLINE_STACK, CommandLine, Ended
+
+OUTPUTS = {
+    "kestraUrl": "http://localhost:8080",
+    "kestraManagementUrl": "http://localhost:8081",
+    "kestraUser": "me@example.com",
+    "kestraPassword": "kestra-secret",
+    "pgadminUrl": "http://localhost:8085",
+    "pgadminUser": "me@example.com",
+    "pgadminPassword": "pgadmin-secret",
+    "postgresHost": "localhost",
+    "postgresPort": 5432,
+    "postgresUser": "postgres",
+    "postgresPassword": "postgres-secret",
+    "warehouseDatabase": "ny_taxi",
+    "etlUser": "etl",
+    "etlPassword": "etl-secret",
+    "readerUser": "reader",
+    "readerPassword": "reader-secret",
+    "flows": {"zoomcamp/load": 3, "zoomcamp/new": 1},
+}
+SHOW = "./podium --stack dev urls --show-passwords"
+
+
+class Container:
+    """A container as the Docker SDK has it."""
+
+    def __init__(self, service: str, *, running: bool = True) -> None:
+        self.name = f"podium-dev-{service}"
+        self.status = "running" if running else "exited"
+        self.attrs = {
+            "State": {"Running": running, "Status": self.status, "Health": {"Status": "healthy"}},
+            "HostConfig": {
+                "PortBindings": {"5432/tcp": [{"HostIp": "127.0.0.1", "HostPort": "5433"}]}
+            },
+        }
+
+    def stats(self, **_: object) -> dict[str, Any]:
+        stats = {"total_inactive_file": 2**20}
+        return {"memory_stats": {"usage": 11 * 2**20, "stats": stats}}
+
+    def exec_run(self, command: list[str]) -> SimpleNamespace:
+        assert command[0] == "psql"
+        return SimpleNamespace(exit_code=0, output=b"kestra|8 MB\nny_taxi|1 GB\n")
+
+
+@pytest.fixture
+def containers(monkeypatch: pytest.MonkeyPatch) -> list[Container]:
+    """The containers that Docker has for the stack."""
+    found: list[Container] = []
+    client = SimpleNamespace(containers=SimpleNamespace(list=lambda **_: found))
+    monkeypatch.setattr(docker, "from_env", lambda: client)
+    return found
+
+
+@pytest.fixture
+def command(command: CommandLine) -> CommandLine:
+    """A stack that is up."""
+    command.add_stack(tag="official", resources=3)
+    command.set(outputs=OUTPUTS)
+    return command
+
+
+@pytest.fixture
+def kestra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Kestra where one flow has run."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v1/main/executions":
+            state = {"current": "FAILED", "startDate": "2026-01-01T12:00:00Z"}
+            ran = request.url.params["flowId"] == "load"
+            return httpx.Response(200, json={"results": [{"state": state}] if ran else []})
+        return httpx.Response(200, json={"version": "1.3.34"})
+
+    def client(*login: str, wait: float) -> KestraClient:
+        return KestraClient(*login, wait=wait, transport=httpx.MockTransport(answer))
+
+    monkeypatch.setattr(status, "KestraClient", client)
+    monkeypatch.setenv("TZ", "UTC")
+
+
+def test_status_shows_services_databases_and_flows(
+    command: CommandLine, containers: list[Container], kestra: None
+) -> None:
+    containers += [Container("postgres"), Container("kestra", running=False)]
+    assert command.run("status") == Ended(
+        0,
+        """\
+Stack dev: official parts
+
+Service   State    Health   Ports                  Memory
+kestra    exited   healthy  127.0.0.1:5433->5432
+postgres  running  healthy  127.0.0.1:5433->5432  10 MiB
+
+Database  Size
+kestra    8 MB
+ny_taxi   1 GB
+
+Flow           Revision  Last execution
+zoomcamp/load  3         FAILED 2026-01-01 12:00:00
+zoomcamp/new   1         never
+
+""".replace("Ports                  Mem", "Ports                 Mem"),
+        "",
+    )
+
+
+def test_status_of_an_offline_stack_that_is_down_says_so(
+    command: CommandLine, containers: list[Container]
+) -> None:
+    command.add_stack(tag="offline")
+    assert command.run("status") == Ended(
+        0,
+        f"Stack dev: offline parts\n{OFFLINE_STACK['notice']}\n\n"
+        "It is not up: ./podium --stack dev up\n",
+        "",
+    )
+
+
+def test_status_names_services_that_do_not_answer(
+    command: CommandLine, containers: list[Container], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    containers.append(Container("postgres", running=False))
+    monkeypatch.setattr(status, "_WAIT_SECONDS", 0)
+    command.set(outputs=OUTPUTS | {"kestraUrl": "http://127.0.0.1:9"})
+    printed = command.run("status").stdout
+    assert "zoomcamp/load  3         unknown: Kestra does not answer" in printed
+
+
+def test_logs_are_those_of_the_container(command: CommandLine, containers: list[Container]) -> None:
+    containers.append(Container("kestra"))
+    assert command.run("logs", "kestra").code == 0
+    assert command.run("logs", "kestra", "--follow", "--tail", "5").code == 0
+    assert command.calls[-1] == "docker logs --follow --tail 5 podium-dev-kestra"
+    assert command.run("logs", "mysql") == Ended(
+        1, "", 'Error: Stack dev has no service "mysql"; it has: kestra\n'
+    )
+
+
+def test_psql_gets_the_password_by_its_environment(command: CommandLine) -> None:
+    command.replace_tool("psql", "import os, sys; print(sys.argv[1:], os.environ['PGPASSWORD'])")
+    words = ["-h", "localhost", "-p", "5432", "-U", "etl", "-d", "ny_taxi", "-c", "SELECT 1"]
+    result = command.run("psql", "etl", "-c", "SELECT 1")
+    assert result == Ended(0, f"{words} etl-secret\n", "")
+
+
+def test_psql_is_the_readers_without_a_role(command: CommandLine) -> None:
+    command.replace_tool("psql", "import os; print(os.environ['PGPASSWORD'])")
+    assert command.run("psql", "-c", "SELECT 1").stdout == "reader-secret\n"
+
+
+def test_psql_of_the_container_is_used_where_the_machine_has_none(
+    command: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert command.run("psql", "postgres").code == 0
+    call = command.calls[-1]
+    assert call.startswith("docker exec -i -e PGPASSWORD podium-dev-postgres psql -h 127.0.0.1")
+    assert "secret" not in call
+
+
+def test_unknown_role_is_named_with_those_there_are(command: CommandLine) -> None:
+    result = command.run("psql", "root")
+    assert result.code == 2
+    assert 'there is no role "root"; there are: reader, etl, postgres' in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "url"),
+    [([], "http://localhost:8080"), (["pgadmin"], "http://localhost:8085")],
+)
+def test_open_prints_the_url_and_opens_it(
+    command: CommandLine, monkeypatch: pytest.MonkeyPatch, words: list[str], url: str
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    assert command.run("open", *words) == Ended(0, f"{url}\n", "")
+    assert opened == [url]
+
+
+def test_urls_hide_passwords_unless_asked(command: CommandLine) -> None:
+    hidden, told = command.run("urls").stdout, command.run("urls", "--show-passwords").stdout
+    assert "secret" not in hidden
+    assert hidden.endswith(f"Passwords: {SHOW}\n")
+    for name in ("kestra", "pgadmin", "postgres", "etl", "reader"):
+        assert f"{name}-secret" in told
+    assert "localhost:5432/ny_taxi  reader" in told
+
+
+def test_stacks_are_listed_with_their_parts(command: CommandLine) -> None:
+    printed = command.run("stacks").stdout.splitlines()
+    assert printed[1].split() == ["dev", "official", "0", "never"]
+
+
+def test_no_stack_is_no_error(command: CommandLine) -> None:
+    command.set(stacks={})
+    assert command.run("stacks").stdout == "There is no stack yet: ./podium --stack dev up\n"
+
+
+@pytest.mark.parametrize("tag", ["official", "offline"])
+def test_pulumi_runs_with_the_parts_and_settings_of_the_stack(
+    command: CommandLine, tag: str
+) -> None:
+    command.add_stack(tag=tag, resources=3)
+    command.set(failing={"pulumi preview": "seen"})
+    assert command.run("pulumi", "preview", "--diff", "--help").code == 1
+    assert command.calls[-1] == "pulumi preview --diff --help"
+    assert ("/offline/bin" in command.path_of("pulumi preview")) is (tag == "offline")
+    environment = command.environment_of("pulumi preview")
+    assert environment["PULUMI_STACK"] == "dev"
+    settings = command.folder / ".podium/Pulumi.dev.yaml"
+    assert environment["PULUMI_OPTION_CONFIG_FILE"] == str(settings)
+
+
+@pytest.mark.parametrize("words", [["--stack", "alice"], ["-s", "alice"], ["--stack=alice"]])
+def test_stack_in_the_arguments_of_pulumi_is_the_one(
+    command: CommandLine, words: list[str]
+) -> None:
+    command.set(failing={"pulumi preview": "seen"})
+    command.run("pulumi", "preview", *words)
+    environment = command.environment_of("pulumi preview")
+    assert environment["PULUMI_OPTION_CONFIG_FILE"].endswith("/.podium/Pulumi.alice.yaml")
