@@ -1,0 +1,146 @@
+"""README and docs: settings, links and commands are what the project has."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from cli.__main__ import main
+from docs.check import language_errors, settings_page
+from tests.unit.harness import PROJECT, PROJECT_FOLDER
+
+PAGES = [
+    Path(name)
+    for name in subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=PROJECT_FOLDER,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout.splitlines()
+]
+every_page = pytest.mark.parametrize("page", PAGES, ids=str)
+# Commands that no test runs, each with the reason.
+NOT_RUN = {
+    r"export DOCKER_HOST=": "needs a second Docker host",
+    r"ssh ": "needs a second Docker host",
+    r"\./podium --stack team ": "needs a second Docker host",
+    r"docker (rm|volume rm|network rm) ": "deletes by label what a test of this project may need",
+    r"mkdir orchestra|pulumi new ": "makes another project; pulumi new downloads nothing here",
+    r"make (lint|test|test-unit|bench)": "is what runs the tests, or takes minutes",
+    r"pre-commit ": "needs a Git hook",
+}
+
+
+def commands(page: Path) -> list[str]:
+    """Returns the commands in the console blocks of a page, without comments."""
+    text = (PROJECT_FOLDER / page).read_text()
+    blocks = re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = (line for block in blocks for line in block.splitlines() if line.startswith("$ "))
+    return [line.removeprefix("$ ").partition("  #")[0].strip() for line in lines]
+
+
+def podium_words(text: str) -> Iterator[list[str]]:
+    """Yields the words after ./podium, wherever a text has the command."""
+    for found in re.findall(r"\./podium((?: [^\s`|)&,;]+)*)", text):
+        yield re.sub(r"--stack \S+", "", found).split()
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", (PROJECT_FOLDER / page).read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_settings_page_is_what_pulumi_yaml_declares() -> None:
+    page = settings_page()
+    assert (PROJECT_FOLDER / "docs/settings.md").read_text() == page
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(PROJECT["config"])
+
+
+def test_readme_is_short() -> None:
+    assert len((PROJECT_FOLDER / "README.md").read_text().splitlines()) <= 150
+
+
+@every_page
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]*)\)", (PROJECT_FOLDER / page).read_text()):
+        if link.startswith("http"):
+            continue
+        target, _, anchor = link.partition("#")
+        linked = (page.parent / target) if target else page
+        assert (PROJECT_FOLDER / linked).exists(), link
+        assert not anchor or anchor in anchors(linked), link
+
+
+@every_page
+def test_targets_of_make_exist(page: Path) -> None:
+    makefile = (PROJECT_FOLDER / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
+    text = (PROJECT_FOLDER / page).read_text()
+    named = re.findall(r"(?:`|\$ )make ((?:[a-z0-9-]+ ?)+)", text)
+    assert {target for words in named for target in words.split()} <= targets
+
+
+@every_page
+def test_commands_of_podium_exist(page: Path) -> None:
+    for words in podium_words((PROJECT_FOLDER / page).read_text()):
+        if not words or words[0] in ("--help", "..."):
+            continue
+        command = main.commands[words[0]]
+        options = {option for param in command.params for option in param.opts}
+        takes_any = command.name in ("pulumi", "psql")
+        if not takes_any:
+            assert {word for word in words if word.startswith("--")} <= options | {"--help"}, words
+
+
+def test_every_command_of_podium_is_in_the_readme() -> None:
+    readme = (PROJECT_FOLDER / "README.md").read_text()
+    assert {words[0] for words in podium_words(readme) if words} >= set(main.commands)
+    assert all(isinstance(command, click.Command) for command in main.commands.values())
+
+
+def test_every_command_in_the_docs_is_run_by_a_test_or_listed() -> None:
+    run = "\n".join(path.read_text() for path in (PROJECT_FOLDER / "tests/e2e").glob("*.py"))
+    run += "\n".join(commands(Path("docs/first-steps.md")))
+    missing = {
+        f"{page}: {command}"
+        for page in PAGES
+        for command in commands(page)
+        if not any(re.match(pattern, command) for pattern in NOT_RUN)
+        and command not in run
+    }
+    assert not missing
+
+
+def test_every_flow_is_described() -> None:
+    folder = PROJECT_FOLDER / "flows"
+    described = re.findall(
+        r"^\| `(\w+)` \| .* \| .* \|$", (folder / "README.md").read_text(), re.MULTILINE
+    )
+    assert {path.stem for path in folder.glob("*/*.yaml")} <= set(described)
+
+
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ("a fault of the server", "fault"),
+        ("The user is told so.", "told"),
+        ("It gives way to readers.", "gives way"),
+        ("made of the genuine parts", "genuine"),
+        ("by default, and defaults", None),
+        ("the JDBC driver", None),
+        ("Fault injection  # language: ok", None),
+    ],
+)
+def test_language_check_refuses_words_in_the_sense_of_others(
+    tmp_path: Path, line: str, refused: str | None
+) -> None:
+    (tmp_path / "page.md").write_text(f"Fine.\n{line}\n")
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    subprocess.run(["git", "add", "page.md"], cwd=tmp_path, check=True)
+    errors = language_errors(tmp_path)
+    assert [error.startswith("page.md:2: write ") for error in errors] == [True] * bool(refused)
+    assert all(repr(refused) in error for error in errors)
