@@ -87,7 +87,7 @@ def test_targets_of_make_exist(page: Path) -> None:
 @every_page
 def test_commands_of_podium_exist(page: Path) -> None:
     for words in podium_words((PROJECT_FOLDER / page).read_text()):
-        if not words or words[0] in ("--help", "..."):
+        if not words or words[0] in ("--help", "...") or words[0].startswith("--"):
             continue
         command = main.commands[words[0]]
         options = {option for param in command.params for option in param.opts}
@@ -109,8 +109,7 @@ def test_every_command_in_the_docs_is_run_by_a_test_or_listed() -> None:
         f"{page}: {command}"
         for page in PAGES
         for command in commands(page)
-        if not any(re.match(pattern, command) for pattern in NOT_RUN)
-        and command not in run
+        if not any(re.match(pattern, command) for pattern in NOT_RUN) and command not in run
     }
     assert not missing
 
