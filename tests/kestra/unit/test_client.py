@@ -441,7 +441,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_time():
         server.client.get_flow("demo", "hello")
     assert str(caught.value) == (
         "GET /api/v1/main/flows/demo/hello: no answer from http://localhost:8080 within 0 s "
-        "([Errno 111] Connection refused); see its log"
+        "([Errno 111] Connection refused); see the server's log"
     )
     assert caught.value.status is None
     assert isinstance(caught.value, Unavailable)

@@ -321,7 +321,7 @@ def test_no_error_holds_the_password(kestra: FakeKestra):
         flow.create(props())
     assert str(caught.value) == (
         "flow demo/hello: GET /api/v1/configs: no answer from http://localhost:8080 within 0 s "
-        "([Errno 111] Connection refused); see its log"
+        "([Errno 111] Connection refused); see the server's log"
     )
     error: BaseException | None = caught.value
     while error is not None:
