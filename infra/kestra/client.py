@@ -233,15 +233,7 @@ class KestraClient:
         return None if response.status_code == 404 else str(_json(response, dict)["sourceCode"])
 
     def create_dashboard(self, dashboard_id: str, source: str) -> None:
-        """Creates the dashboard that a YAML text describes; a lost answer is no error.
-
-        Args:
-            dashboard_id: the id in the text.
-            source: the text.
-
-        Raises:
-            RequestFailed: the server refused it, with its reason.
-        """
+        """Creates the dashboard that a YAML text describes, as `create_flow` does a flow."""
 
         def find() -> dict[str, Any] | None:
             found = self.get_dashboard(dashboard_id)
@@ -327,13 +319,7 @@ class KestraClient:
     def _create(
         self, kind: str, source: str, find: Callable[[], dict[str, Any] | None]
     ) -> dict[str, Any]:
-        """Creates what a YAML text describes and returns it.
-
-        Args:
-            kind: the last part of the path, such as flows.
-            source: the text.
-            find: returns what the server has with this text; called if an answer is lost.
-        """
+        """Creates a flow or dashboard; `find` looks for it on the server if an answer is lost."""
         attempts = 0
         is_uncertain = False
         while True:
@@ -369,16 +355,8 @@ class KestraClient:
     ) -> httpx.Response:
         """Sends a request and returns the answer.
 
-        Args:
-            method: the HTTP method.
-            path: the path below the server's URL.
-            accept: error status codes that the caller handles.
-            repeatable: whether a POST may be repeated if its answer is lost.
-            options: what httpx takes.
-
-        Raises:
-            Unavailable: no answer in time.
-            RequestFailed: the answer is an error.
+        `accept` has the error status codes that the caller handles; `repeatable` is whether a POST
+        may be repeated if its answer is lost.
         """
         repeatable = repeatable or method != "POST"
         retrying = tenacity.Retrying(
@@ -393,7 +371,7 @@ class KestraClient:
             reason = str(error) or type(error).__name__
             raise Unavailable(
                 f"{method} {path}: no answer from {self._url} within {self._wait:.0f} s "
-                f"({reason}); see its log",
+                f"({reason}); see the server's log",
                 is_uncertain=not isinstance(error, _UNSENT),
             ) from error
         status = response.status_code
@@ -436,8 +414,7 @@ def _stop(wait: float) -> Callable[[tenacity.RetryCallState], bool]:
 
 
 def _answer(state: tenacity.RetryCallState) -> httpx.Response | None:
-    failed = state.outcome is None or state.outcome.failed
-    return None if failed or state.outcome is None else state.outcome.result()
+    return state.outcome.result() if state.outcome and not state.outcome.failed else None
 
 
 def _json(response: httpx.Response, kind: type[_Kind]) -> _Kind:

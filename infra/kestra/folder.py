@@ -60,13 +60,11 @@ def dashboard_files(folder: Path) -> dict[str, Path]:
         InvalidContent: the folder does not exist, or two files have one name.
     """
     paths: dict[str, Path] = {}
-    errors = []
     for path in _files(folder):
         if path.parent == folder and path.suffix in _YAML_SUFFIXES:
             if path.stem in paths:
-                errors.append(f"  {path} has the name of {paths[path.stem]}")
+                raise InvalidContent(f"{path} has the name of {paths[path.stem]}")
             paths[path.stem] = path
-    raise_errors(errors)
     return paths
 
 

@@ -270,7 +270,7 @@ class FlowDirectory(pulumi.ComponentResource):
             name: the logical name.
             connection: the server.
             path: the folder, with flows in <namespace>/*.yaml and files in <namespace>/files/.
-            namespace: the only namespace to take; all of them where None.
+            namespace: the only namespace to take; all of them if None.
             switches: what to switch in every flow; the rest of the text stays as written.
             overrides: other switches for some flows, by namespace and id.
             adopt: whether to adopt flows and replace files that exist on the server.

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-# Every scalar stays text, and libyaml parses where PyYAML has it: several times as fast.
+# Every scalar stays text. libyaml, if PyYAML has it, is several times as fast.
 LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
@@ -78,7 +78,7 @@ class FlowSource:
 
     @classmethod
     def parse(cls, text: str) -> "FlowSource":
-        """Reads namespace and id from a YAML text, without looking at the rest where it can.
+        """Reads namespace and id from a YAML text, parsing no more than it must.
 
         Raises:
             ValueError: the text is not a YAML mapping, or lacks a valid namespace or id.

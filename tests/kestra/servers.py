@@ -28,7 +28,7 @@ from psycopg import sql
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 ROOT = Path(__file__).parents[2]
-_IMAGES = ("podium-offline/postgres:15", "postgres:17")
+_IMAGES = ("podium-offline/postgres:17", "postgres:17")
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class KestraServer:
             environment[f"SECRET_{name}"] = base64.b64encode(value.encode()).decode()
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [_kestra_command(), "server", "standalone"],
+                [kestra_command(), "server", "standalone"],
                 env=environment,
                 stdout=log,
                 stderr=log,
@@ -204,7 +204,7 @@ def unavailable(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def _kestra_command() -> str:
+def kestra_command() -> str:
     """Returns the command line of Kestra."""
     return shutil.which("kestra") or unavailable(
         "no command `kestra` on PATH: put the folder of Kestra's own or of the offline one there"

@@ -46,20 +46,22 @@ class Lifecycle(ABC):
     Inputs (`news`) hold the content, outputs (`olds`) what is needed to compare and delete it.
 
     Attributes:
+        kind: what messages call the content, before its id.
         keys: the inputs that name the content; with other values it is other content, and replaced.
         shown: the input beside which Pulumi shows what is wrong, with its value.
     """
 
+    kind: ClassVar[str]
     keys: ClassVar[tuple[str, ...]]
     shown: ClassVar[str]
 
-    @abstractmethod
     def identity(self, news: Props) -> str:
-        """Returns the id of the resource."""
+        """Returns the id of the resource, such as zoomcamp/sql/merge.sql."""
+        return "/".join(str(news[key]) for key in self.keys)
 
-    @abstractmethod
     def place(self, news: Props) -> str:
         """Returns what messages call the content, such as the path of its file."""
+        return f"{self.kind} {self.identity(news)}"
 
     @abstractmethod
     def record(self, news: Props) -> Props:
@@ -71,13 +73,7 @@ class Lifecycle(ABC):
 
     @abstractmethod
     def write(self, client: KestraClient, news: Props, olds: Props | None) -> Props:
-        """Writes the content and returns the outputs that the server decides.
-
-        Args:
-            client: the server.
-            news: the inputs.
-            olds: the outputs of the last update, or None if the resource is new.
-        """
+        """Writes the content, which is new if `olds` is None; returns what the server decides."""
 
     @abstractmethod
     def remove(self, client: KestraClient, id_: str) -> None:

@@ -28,15 +28,12 @@ def connect(props: dict[str, Any]) -> KestraClient:
 
 
 def connect_in_preview(news: dict[str, Any]) -> KestraClient | None:
-    """Returns a client where this is a preview and the server answers, None otherwise.
-
-    The marker of a preview leaves the inputs here, before Pulumi compares and keeps them.
-    """
+    """Returns a client if this is a preview and the server answers; removes the marker of one."""
     return answering_client(news) if news.pop("isPreview", False) else None
 
 
 def answering_client(news: dict[str, Any]) -> KestraClient | None:
-    """Returns a client where all inputs are known and the server answers, None otherwise."""
+    """Returns a client if all inputs are known and the server answers."""
     if any(isinstance(value, Unknown) for value in news.values()):
         return None
     try:

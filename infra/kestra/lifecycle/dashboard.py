@@ -65,11 +65,19 @@ class DashboardLifecycle(Lifecycle):
 
     def write(self, client: KestraClient, news: Props, olds: Props | None) -> Props:
         """Writes the dashboard and returns whether the server has it."""
-        if client.has_dashboards:
-            self._register(client, news, olds)
-        else:
+        if not client.has_dashboards:
             self._warn(client, news)
-        return {"registered": client.has_dashboards}
+            return {"registered": False}
+        id_, text = self.identity(news), news["source"]
+        current = client.get_dashboard(id_)
+        if current is None:
+            client.create_dashboard(id_, text)
+        elif current != text:
+            is_known = not olds or not olds["registered"] or olds["digest"] == digest(current)
+            if not is_known and not news["overwrite"]:
+                raise Conflict(CHANGED)
+            client.update_dashboard(id_, text)
+        return {"registered": True}
 
     def read(self, id_: str, olds: Props) -> ReadResult:
         """Reads the dashboard, if it is registered."""
@@ -83,17 +91,6 @@ class DashboardLifecycle(Lifecycle):
     def remove(self, client: KestraClient, id_: str) -> None:
         """Deletes the dashboard."""
         client.delete_dashboard(id_)
-
-    def _register(self, client: KestraClient, news: Props, olds: Props | None) -> None:
-        id_, text = self.identity(news), news["source"]
-        current = client.get_dashboard(id_)
-        if current is None:
-            client.create_dashboard(id_, text)
-        elif current != text:
-            is_known = not olds or not olds["registered"] or olds["digest"] == digest(current)
-            if not is_known and not news["overwrite"]:
-                raise Conflict(CHANGED)
-            client.update_dashboard(id_, text)
 
     def _warn(self, client: KestraClient, news: Props) -> None:
         report(

@@ -22,16 +22,13 @@ if TYPE_CHECKING:
 class FlowLifecycle(Lifecycle):
     """The lifecycle of one flow, whose text names it."""
 
+    kind = "flow"
     keys = ("source",)
     shown = "source"
 
     def identity(self, news: Props) -> str:
         """Returns namespace and id, such as zoomcamp/taxi_load."""
         return FlowSource.parse(news["source"]).key
-
-    def place(self, news: Props) -> str:
-        """Returns what messages call the flow."""
-        return f"flow {self.identity(news)}"
 
     def record(self, news: Props) -> Props:
         """Returns the digest of the text."""

@@ -90,16 +90,9 @@ _MEANINGS: Mapping[str, Callable[[str], Any]] = {
 class KeyValueLifecycle(Lifecycle):
     """The lifecycle of one key; each write starts its time to live again."""
 
+    kind = "key"
     keys = ("namespace", "key")
     shown = "key"
-
-    def identity(self, news: Props) -> str:
-        """Returns namespace and key, such as zoomcamp/reject_threshold."""
-        return f"{news['namespace']}/{news['key']}"
-
-    def place(self, news: Props) -> str:
-        """Returns what messages call the key."""
-        return f"key {self.identity(news)}"
 
     def record(self, news: Props) -> Props:
         """Returns all of the key."""

@@ -14,16 +14,9 @@ if TYPE_CHECKING:
 class NamespaceFileLifecycle(Lifecycle):
     """The lifecycle of one file; the server takes any content."""
 
+    kind = "file"
     keys = ("namespace", "path")
     shown = "path"
-
-    def identity(self, news: Props) -> str:
-        """Returns namespace and path, such as zoomcamp/sql/merge.sql."""
-        return f"{news['namespace']}/{news['path']}"
-
-    def place(self, news: Props) -> str:
-        """Returns what messages call the file."""
-        return f"file {self.identity(news)}"
 
     def record(self, news: Props) -> Props:
         """Returns the file's name and the digest of its content."""

@@ -1,4 +1,4 @@
-"""The API of dashboards on the stand-in, and the life of a dashboard on servers of each kind."""
+"""Dashboards: the API of the offline server, and their lifecycle on servers of each kind."""
 
 from __future__ import annotations
 
@@ -133,14 +133,14 @@ def test_an_update_is_of_a_dashboard_that_is_there_and_stays_itself(http: httpx.
 
 
 def test_a_validation_changes_nothing(http: httpx.Client) -> None:
-    def opinion(text: str) -> dict[str, Any]:
+    def validation(text: str) -> dict[str, Any]:
         answer = http.post("/dashboards/validate", content=text, headers=YAML)
         return dict(answer.raise_for_status().json())
 
-    assert opinion(TEXT) == {"index": 0, "outdated": False}
-    wrong = opinion(TEXT.replace("column: date\n", "column: day\n"))
+    assert validation(TEXT) == {"index": 0, "outdated": False}
+    wrong = validation(TEXT.replace("column: date\n", "column: day\n"))
     assert "charts[3]: Invalid data chart: Column 'day' is requested" in wrong["constraints"]
-    assert "title: must not be null" in opinion("id: a")["constraints"]
+    assert "title: must not be null" in validation("id: a")["constraints"]
     assert http.get("/dashboards").json()["total"] == 0
 
 
@@ -157,7 +157,9 @@ def test_only_yaml_is_taken(http: httpx.Client) -> None:
         "validate/chart",
     ],
 )
-def test_what_the_stand_in_cannot_is_refused_by_name(http: httpx.Client, path: str) -> None:
+def test_what_the_offline_server_does_not_support_is_refused_by_name(
+    http: httpx.Client, path: str
+) -> None:
     answer = http.post(f"/dashboards/{path}", json={})
     assert answer.status_code == 501
     assert f"dashboards/{path}" in answer.json()["message"]
@@ -196,10 +198,12 @@ def props(server: KestraServer, source: str = TEXT, **changes: object) -> Props:
 
 
 def preview(olds: Props, news: Props) -> list[str]:
-    return [fault.reason for fault in dashboard.check(olds, {**news, "isPreview": True}).failures]
+    return [error.reason for error in dashboard.check(olds, {**news, "isPreview": True}).failures]
 
 
-def test_a_dashboard_lives_and_dies(shared_kestra: KestraServer, http: httpx.Client) -> None:
+def test_a_dashboard_is_created_updated_and_deleted(
+    shared_kestra: KestraServer, http: httpx.Client
+) -> None:
     one = props(shared_kestra)
     assert preview({}, one) == []
     created = dashboard.create(one)
@@ -230,12 +234,12 @@ def test_a_dashboard_lives_and_dies(shared_kestra: KestraServer, http: httpx.Cli
     assert dashboard.read("taxi_loads", outs).id == ""
 
 
-def test_what_is_there_already_is_adopted_only_when_told(
+def test_an_existing_dashboard_is_adopted_only_with_adopt(
     shared_kestra: KestraServer, http: httpx.Client
 ) -> None:
     create(http, OTHER_TEXT)
-    (fault,) = preview({}, props(shared_kestra))
-    assert "already exists on the server" in fault
+    (error,) = preview({}, props(shared_kestra))
+    assert "already exists on the server" in error
     with pytest.raises(KestraError, match="already exists on the server"):
         dashboard.create(props(shared_kestra))
     assert preview({}, props(shared_kestra, adopt=True)) == []
@@ -243,13 +247,13 @@ def test_what_is_there_already_is_adopted_only_when_told(
     assert http.get("/dashboards/taxi_loads").json()["sourceCode"] == TEXT
 
 
-def test_what_the_server_refuses_is_told_with_its_file(
+def test_a_refusal_of_the_server_names_the_file(
     shared_kestra: KestraServer, http: httpx.Client
 ) -> None:
     wrong = props(shared_kestra, TEXT.replace("agg: AVG", "agg: MEDIAN"))
-    (fault,) = preview({}, wrong)
-    assert fault.startswith("Illegal dashboard yaml: Cannot deserialize")
-    assert "[AVG, MAX, MIN, SUM, COUNT]" in fault
+    (error,) = preview({}, wrong)
+    assert error.startswith("Illegal dashboard yaml: Cannot deserialize")
+    assert "[AVG, MAX, MIN, SUM, COUNT]" in error
     with pytest.raises(KestraError, match=r"^dashboards/taxi_loads\.yaml: POST .* status 422: "):
         dashboard.create(wrong)
 

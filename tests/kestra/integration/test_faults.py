@@ -200,7 +200,7 @@ PASSING: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
-def test_a_fault_that_passes_loses_and_doubles_nothing(content: Content, fault: Fault) -> None:
+def test_a_temporary_failure_loses_and_duplicates_nothing(content: Content, fault: Fault) -> None:
     proxy = content.proxy
     proxy.inject("POST .*/flows\n.*id: a\n", fault, times=1)
     proxy.inject("POST .*/files", fault, times=1)
@@ -280,7 +280,7 @@ def check_error(message: str, request: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(("fault", "words", "tries"), LASTING.values(), ids=LASTING)
-def test_a_fault_that_lasts_is_an_error_in_the_server_s_own_words(
+def test_a_lasting_failure_is_an_error_with_the_message_of_the_server(
     one_flow: OneFlow, fault: Fault, words: str, tries: int | None, wait: dict[str, float]
 ) -> None:
     wait["wait"] = _SHORT_WAIT
@@ -571,7 +571,8 @@ def test_a_create_that_was_killed_goes_on(folder: Directory) -> None:
             process.kill()
             exchange.cut()
 
-        folder.proxy.inject("POST .*/flows\n", kills, first=15, times=1)
+        # Each of the ten connections waits for its kill: no more than 24 flows arrive.
+        folder.proxy.inject("POST .*/flows\n", kills, first=15)
         process.communicate(json.dumps(folder.props("one")), timeout=30)
     assert process.returncode == -9
     assert 15 <= len(folder.on_server()) < 40
@@ -616,14 +617,14 @@ def test_a_preview_says_nothing_of_a_server_that_it_cannot_ask(
 
 
 @pytest.mark.parametrize("case", ["dropped", "late answer", "429", "500", "502"])
-def test_a_preview_outlasts_a_fault(content: Content, case: str) -> None:
+def test_a_preview_survives_a_failure(content: Content, case: str) -> None:
     content.proxy.inject("POST .*/validate\n", PASSING[case], times=1)
     assert content.kind.check({}, {**content.props("one"), "isPreview": True}).failures == []
     assert content.proxy.count("POST .*/validate") == len(content.flows) + 1
 
 
 @pytest.mark.parametrize("fault", [loses_answer, answers_late(_LATE), cuts_body, drops])
-def test_files_and_key_values_outlast_a_fault(
+def test_files_and_key_values_survive_a_failure(
     proxy: FaultProxy, server: KestraServer, fault: Fault
 ) -> None:
     name = f"faults.n{next(_numbers)}"

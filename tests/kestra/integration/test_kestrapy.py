@@ -60,8 +60,8 @@ def test_the_client_reads_a_flow_of_podium_s(
     assert [(task.id, task.type) for task in found.tasks] == [
         ("log", "io.kestra.plugin.core.log.Log")
     ]
-    (opinion,) = official.flows.validate_flows(TENANT, source)
-    assert opinion.constraints is None
+    (validation,) = official.flows.validate_flows(TENANT, source)
+    assert validation.constraints is None
 
 
 def test_podium_sees_what_the_client_does_to_its_flow(
@@ -84,7 +84,7 @@ def test_podium_sees_what_the_client_does_to_its_flow(
     assert flow.read(f"{name}/a", outs).id == ""
 
 
-def test_podium_takes_over_what_the_client_made(
+def test_flows_of_the_official_client_are_adopted(
     server: KestraServer, official: kestrapy.KestraClient, name: str
 ) -> None:
     sources = {flow_id: text(name, flow_id) for flow_id in ("a", "b", "c")}

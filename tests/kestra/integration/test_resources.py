@@ -1,4 +1,4 @@
-"""The lives of flows, files and key-values on servers of each kind."""
+"""The lifecycles of flows, files and key-values on servers of each kind."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def browser(server: KestraServer) -> Browser:
     return Browser(server)
 
 
-def test_a_flow_lives_and_dies(server: KestraServer, browser: Browser) -> None:
+def test_a_flow_is_created_updated_and_deleted(server: KestraServer, browser: Browser) -> None:
     name = browser.namespace
     key = f"{name}/a"
     # The text is the author's to the last blank.
@@ -193,21 +193,21 @@ def test_an_edit_that_nobody_has_seen_is_not_overwritten(
     assert browser.source("a") == news["source"]
 
 
-def test_a_flow_that_exists_is_taken_over_where_that_is_said(
+def test_an_existing_flow_is_adopted_only_with_adopt(
     server: KestraServer, browser: Browser, capfd: pytest.CaptureFixture[str]
 ) -> None:
     name = browser.namespace
     browser.write_flow("a", text(name, "a", "by hand"))
     props = resources.flow(server.base, text(name, "a"))
-    fault = (
+    error = (
         "revision 1 already exists on the server with different content. Adopt it with "
         "adopt=True, or delete it there"
     )
     refused = flow.check({}, {**props, "isPreview": True})
-    assert [each.reason for each in refused.failures] == [fault]
+    assert [each.reason for each in refused.failures] == [error]
     with pytest.raises(KestraError) as caught:
         flow.create(props)
-    assert str(caught.value) == f"flow {name}/a: {fault}"
+    assert str(caught.value) == f"flow {name}/a: {error}"
 
     props["adopt"] = True
     assert flow.check({}, {**props, "isPreview": True}).failures == []
@@ -220,7 +220,7 @@ def test_a_flow_that_exists_is_taken_over_where_that_is_said(
     assert stored(flow.create({**props, "adopt": False}).outs)["revision"] == 2
 
 
-def test_a_preview_tells_what_the_server_thinks_of_a_flow(
+def test_a_preview_reports_the_validation_of_the_server(
     server: KestraServer, browser: Browser, capfd: pytest.CaptureFixture[str]
 ) -> None:
     name = browser.namespace
@@ -257,7 +257,9 @@ def test_switched_flows_are_what_the_server_takes_them_for(
     assert "# Says something." in found["source"]
 
 
-def test_a_wrong_password_is_named_and_not_told(server: KestraServer, browser: Browser) -> None:
+def test_a_wrong_password_is_reported_without_its_value(
+    server: KestraServer, browser: Browser
+) -> None:
     flows = {"a": text(browser.namespace, "a")}
     props = resources.directory(server.base, browser.namespace, flows, password="Wrong-1-word")
     if not server.auth:
@@ -313,7 +315,9 @@ class Folder:
 
 # Up to 20 changed flows are asked for one by one, more in one request.
 @pytest.mark.parametrize("size", [4, 24])
-def test_a_folder_lives_and_dies(server: KestraServer, browser: Browser, size: int) -> None:
+def test_a_folder_is_created_updated_and_deleted(
+    server: KestraServer, browser: Browser, size: int
+) -> None:
     name = browser.namespace
     folder = Folder(server.base, browser)
     folder.flows = {f"f{number:02}": text(name, f"f{number:02}") for number in range(size)}
@@ -385,7 +389,7 @@ def test_a_folder_goes_to_another_server(server: KestraServer, browser: Browser)
     folder.check()
 
 
-def test_a_folder_takes_over_what_exists_where_that_is_said(
+def test_a_folder_adopts_existing_flows_only_with_adopt(
     server: KestraServer, browser: Browser
 ) -> None:
     name = browser.namespace
@@ -411,7 +415,7 @@ def test_a_folder_takes_over_what_exists_where_that_is_said(
     "content", ["SELECT 'größe'\r\n".encode(), b"", b"base64: is no marker here", _BINARY]
 )
 @pytest.mark.parametrize("path", ["sql/merge.sql", "a file with ümlauts & signs.zip"])
-def test_a_file_lives_and_dies(
+def test_a_file_is_created_updated_and_deleted(
     server: KestraServer, browser: Browser, path: str, content: bytes
 ) -> None:
     props = resources.file(server.base, browser.namespace, path, encode(content))
@@ -438,7 +442,7 @@ def test_a_file_lives_and_dies(
     namespace_file.delete(namespace_file.identity(props), outs)
 
 
-def test_a_file_that_exists_is_taken_over_where_that_is_said(
+def test_an_existing_file_is_adopted_only_with_adopt(
     server: KestraServer, browser: Browser
 ) -> None:
     browser.write_file("a.txt", b"by hand")
@@ -464,7 +468,9 @@ VALUES: dict[str, tuple[str, Any, str]] = {
 
 
 @pytest.mark.parametrize("type_", VALUES)
-def test_a_key_lives_and_dies(server: KestraServer, browser: Browser, type_: str) -> None:
+def test_a_key_is_created_updated_and_deleted(
+    server: KestraServer, browser: Browser, type_: str
+) -> None:
     value, meaning, edited = VALUES[type_]
     props = resources.key_value(server.base, browser.namespace, "k", value, type_)
     assert key_value.check({}, {**props, "isPreview": True}).failures == []
@@ -509,7 +515,7 @@ def test_a_key_is_gone_after_its_time_to_live(server: KestraServer, browser: Bro
     ]
 
 
-def test_no_error_of_a_secret_tells_it(server: KestraServer, browser: Browser) -> None:
+def test_no_error_shows_a_secret_value(server: KestraServer, browser: Browser) -> None:
     browser.set_key("k", '"by hand"')
     props = resources.key_value(server.base, browser.namespace, "k", "the secret")
     with pytest.raises(KestraError) as caught:

@@ -36,7 +36,7 @@ class FakeKestra:
         files: each content by namespace and path.
         key_values: each `type` and `value` by namespace and key.
         dashboards: each YAML text by id; None where the server has no dashboards.
-        opinion: what a validation says beside the constraints.
+        validation: what a validation says beside the constraints.
         refused: the constraints of texts that hold a word.
         asked: how often each method and path was asked.
         is_lost: whether no request arrives.
@@ -52,7 +52,7 @@ class FakeKestra:
         self.ttls: dict[str, str | None] = {}
         self.dashboards: dict[str, str] | None = {}
         self.version = "1.3.34"
-        self.opinion: Props = {}
+        self.validation: Props = {}
         self.refused: dict[str, str] = {}
         self.asked: Counter[str] = Counter()
         self.failing: str | None = None
@@ -120,7 +120,7 @@ class FakeKestra:
         reasons = [reason for word, reason in self.refused.items() if word in text]
         if key == "validate":
             return httpx.Response(
-                200, json=[{"constraints": "\n".join(reasons) or None, **self.opinion}]
+                200, json=[{"constraints": "\n".join(reasons) or None, **self.validation}]
             )
         if len(rest) == 1:
             flows = [flow for flow in self.flows.values() if flow["namespace"] == key]

@@ -111,7 +111,7 @@ def test_requests_carry_the_login():
     assert server.requests[0].headers["Authorization"] == expected.headers["Authorization"]
 
 
-def test_get_flow_tells_a_missing_one_from_an_error():
+def test_get_flow_distinguishes_a_missing_flow_from_an_error():
     client = Server(json(FLOW), json({"message": "Not Found"}, 404)).client
     assert client.get_flow("demo", "hello") == FLOW
     assert client.get_flow("demo", "hello") is None
@@ -141,14 +141,14 @@ def test_flows_are_sent_as_their_authors_wrote_them(
 
 
 @pytest.mark.parametrize("status", [204, 404])
-def test_delete_flow_is_content_with_a_flow_that_is_gone(status: int):
+def test_delete_flow_accepts_that_the_flow_is_gone(status: int):
     server = Server(httpx.Response(status))
     server.client.delete_flow("demo", "hello")
     assert server.lines == ["DELETE /api/v1/main/flows/demo/hello"]
 
 
 @pytest.mark.parametrize(
-    ("results", "opinion", "faults"),
+    ("results", "validation", "errors"),
     [
         ([], {}, []),
         ([{"index": 0, "warnings": ["slow"]}], {"index": 0, "warnings": ["slow"]}, []),
@@ -162,11 +162,11 @@ def test_delete_flow_is_content_with_a_flow_that_is_gone(status: int):
     ],
 )
 def test_validate_flow_returns_what_the_server_finds_wrong(
-    results: object, opinion: dict[str, object], faults: list[str]
+    results: object, validation: dict[str, object], errors: list[str]
 ):
     server = Server(json(results))
-    assert server.client.validate_flow("id: hello") == opinion
-    assert constraints(opinion) == faults
+    assert server.client.validate_flow("id: hello") == validation
+    assert constraints(validation) == errors
     assert server.lines == ["POST /api/v1/main/flows/validate"]
     assert server.requests[0].headers["Content-Type"] == "application/x-yaml"
 
@@ -243,7 +243,7 @@ def test_what_is_safe_to_repeat_is_repeated(
 
 @pytest.mark.parametrize("call", CREATING.values(), ids=CREATING)
 @pytest.mark.parametrize("failure", NEVER_ARRIVED, ids=repr)
-def test_what_creates_is_repeated_where_it_never_arrived(
+def test_a_creation_is_repeated_if_it_never_arrived(
     call: Callable[[KestraClient], object], failure: Answer
 ):
     server = Server(failure, failure, json(FLOW))
@@ -252,7 +252,7 @@ def test_what_creates_is_repeated_where_it_never_arrived(
 
 
 @pytest.mark.parametrize("failure", MAY_HAVE_ARRIVED, ids=repr)
-def test_an_execution_is_not_repeated_where_it_may_have_arrived(failure: Answer):
+def test_an_execution_is_not_repeated_if_it_may_have_arrived(failure: Answer):
     server = Server(failure, json(FLOW))
     with pytest.raises(KestraError, match=r": (no answer from|status 50[24]:) "):
         CREATING["execution"](server.client)
@@ -387,7 +387,7 @@ def test_the_revisions_of_a_namespace_are_one_request():
     assert server.lines == ["GET /api/v1/main/flows/demo"]
 
 
-def test_flows_are_deleted_in_one_request_or_one_by_one_where_one_is_gone():
+def test_flows_are_deleted_in_one_request_or_one_by_one_if_one_is_gone():
     server = Server(json({"count": 2}))
     server.client.delete_flows("demo", ["a", "b"])
     assert server.lines == ["DELETE /api/v1/main/flows/delete/by-ids"]
@@ -441,7 +441,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_time():
         server.client.get_flow("demo", "hello")
     assert str(caught.value) == (
         "GET /api/v1/main/flows/demo/hello: no answer from http://localhost:8080 within 0 s "
-        "([Errno 111] Connection refused); see its log"
+        "([Errno 111] Connection refused); see the server's log"
     )
     assert caught.value.status is None
     assert isinstance(caught.value, Unavailable)
@@ -477,7 +477,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_time():
     ],
     ids=repr,
 )
-def test_a_refusal_is_told_in_the_server_s_own_words(answer: httpx.Response, message: str):
+def test_a_refusal_has_the_message_of_the_server(answer: httpx.Response, message: str):
     with pytest.raises(KestraError) as caught:
         Server(answer).client.create_execution("demo", "hello", {})
     assert str(caught.value) == f"POST /api/v1/main/executions/demo/hello: {message}"

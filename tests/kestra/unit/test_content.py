@@ -82,7 +82,7 @@ def test_files_of_a_namespace_are_read_whether_text_or_not(tmp_path: Path):
     assert found.files["sql/a b.sql"] == "select 1\r\n"
 
 
-def test_an_empty_folder_holds_nothing_and_a_missing_one_is_told(tmp_path: Path):
+def test_an_empty_folder_is_empty_and_a_missing_one_is_an_error(tmp_path: Path):
     assert read_folder(tmp_path) == {}
     with pytest.raises(InvalidContent, match="missing is not a folder"):
         read_folder(tmp_path / "missing")
@@ -97,7 +97,7 @@ def test_the_text_of_a_flow_is_what_its_author_wrote(tmp_path: Path, end: str):
     assert read_folder(tmp_path)["demo"].flows["hello"].text == text.replace("\n", end)
 
 
-def test_every_fault_of_every_file_is_told_at_once(tmp_path: Path):
+def test_all_errors_of_all_files_are_reported_at_once(tmp_path: Path):
     write(
         tmp_path,
         demo__good=flow("demo", "good"),
@@ -110,9 +110,9 @@ def test_every_fault_of_every_file_is_told_at_once(tmp_path: Path):
     (tmp_path / "demo/latin.yaml").write_bytes("id: größe".encode("latin-1"))
     with pytest.raises(InvalidContent) as caught:
         read_folder(tmp_path)
-    head, *faults = str(caught.value).splitlines()
+    head, *errors = str(caught.value).splitlines()
     assert head == "6 files are invalid; nothing was changed."
-    assert faults == [
+    assert errors == [
         f"  {tmp_path}/demo/broken.yaml is not valid YAML: line 2, column 1: "
         "while parsing a flow node, did not find expected node content",
         f"  {tmp_path}/demo/deeper/hello.yaml describes demo/hello: move it to "

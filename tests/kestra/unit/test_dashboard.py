@@ -1,4 +1,4 @@
-"""The life of one dashboard, on servers with and without dashboards."""
+"""The lifecycle of one dashboard, on servers with and without dashboards."""
 
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def outputs(text: str = TEXT, registered: bool = True) -> Props:
 
 
 def preview(olds: Props, **changes: object) -> list[str]:
-    """Returns the faults that a preview finds."""
+    """Returns the errors that a preview finds."""
     result = dashboard.check(olds, props(isPreview=True, **changes))
     assert "isPreview" not in result.inputs
     return [failure.reason for failure in result.failures]
@@ -67,13 +67,13 @@ def test_create_writes_a_new_dashboard(kestra: FakeKestra):
     assert kestra.dashboards == {"loads": TEXT}
 
 
-def test_create_takes_over_the_same_dashboard(kestra: FakeKestra):
+def test_create_adopts_the_same_dashboard(kestra: FakeKestra):
     kestra.dashboards = {"loads": TEXT}
     assert dashboard.create(props()).outs == outputs()
     assert kestra.writes == []
 
 
-def test_create_takes_over_another_dashboard_only_where_it_may(kestra: FakeKestra):
+def test_create_adopts_a_different_dashboard_only_with_adopt(kestra: FakeKestra):
     kestra.dashboards = {"loads": OTHER_TEXT}
     with pytest.raises(KestraError) as caught:
         dashboard.create(props())
@@ -108,7 +108,7 @@ def test_update_writes_the_new_text(kestra: FakeKestra):
     assert kestra.dashboards == {"loads": OTHER_TEXT}
 
 
-def test_an_edit_made_elsewhere_is_not_overwritten_unseen(kestra: FakeKestra):
+def test_an_edit_made_elsewhere_is_not_overwritten_silently(kestra: FakeKestra):
     kestra.dashboards = {"loads": TEXT + "# edited\n"}
     with pytest.raises(KestraError) as caught:
         dashboard.update("loads", outputs(), props(source=OTHER_TEXT))
@@ -152,7 +152,7 @@ def test_diff_replaces_only_what_is_another_dashboard(
     assert not kestra.asked
 
 
-def test_delete_takes_the_dashboard_away_and_is_content_when_it_is_gone(kestra: FakeKestra):
+def test_delete_removes_the_dashboard_and_accepts_that_it_is_gone(kestra: FakeKestra):
     kestra.dashboards = {"loads": TEXT}
     dashboard.delete("loads", stored(outputs()))
     dashboard.delete("loads", stored(outputs()))
@@ -181,7 +181,7 @@ def test_read_finds_what_became_of_the_dashboard(kestra: FakeKestra):
 
 
 @pytest.mark.parametrize("version", ["0.20.7", "0.24.3", "1.3.34"])
-def test_a_server_without_dashboards_is_told_and_met_again_when_it_has_them(
+def test_a_dashboard_is_registered_once_the_server_has_dashboards(
     kestra: FakeKestra, capsys: pytest.CaptureFixture[str], version: str
 ):
     warning = without_dashboards(kestra, version)
@@ -213,7 +213,7 @@ def test_a_dashboard_that_was_not_registered_is_the_same_while_no_server_answers
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "error"),
     [
         ("id: a\ntitle: {", "is not valid YAML: line 3, column 1"),
         ("- a", "is not a YAML mapping with id, title and charts"),
@@ -223,11 +223,11 @@ def test_a_dashboard_that_was_not_registered_is_the_same_while_no_server_answers
         ("{id: a, title: b}", 'has no line that starts with "id:"'),
     ],
 )
-def test_faults_of_a_text_are_found_without_a_server(kestra: FakeKestra, text: str, fault: str):
+def test_errors_of_a_text_are_found_without_a_server(kestra: FakeKestra, text: str, error: str):
     kestra.is_lost = True
     (failure,) = dashboard.check({}, props(source=text)).failures
     assert failure.property == "path"
-    assert failure.reason.startswith(fault)
+    assert failure.reason.startswith(error)
     assert dashboard.check({"source": text}, props(source=text)).failures == []
 
 
@@ -236,7 +236,7 @@ def test_the_id_is_that_of_the_text():
     assert dashboard_id("title: a\nid: 7 days\n") == "7 days"
 
 
-def test_a_preview_tells_what_the_server_would_refuse(kestra: FakeKestra):
+def test_a_preview_shows_what_the_server_would_refuse(kestra: FakeKestra):
     kestra.refused = {"All loads": "charts[0]: Invalid data chart"}
     assert preview(props(), source=OTHER_TEXT) == ["charts[0]: Invalid data chart"]
     kestra.dashboards = {"loads": OTHER_TEXT}

@@ -1,4 +1,4 @@
-"""The life of one flow, and what of it lands in the state."""
+"""The lifecycle of one flow, and what the state has of it."""
 
 import base64
 import pickle
@@ -41,7 +41,7 @@ def outputs(text: str = TEXT, revision: int = 1, **changes: object) -> Props:
 
 
 def preview(olds: Props, **changes: object) -> list[str]:
-    """Returns the faults that a preview finds."""
+    """Returns the errors that a preview finds."""
     result = flow.check(olds, props(isPreview=True, **changes))
     assert "isPreview" not in result.inputs
     return [failure.reason for failure in result.failures]
@@ -54,7 +54,7 @@ def test_create_writes_a_new_flow(kestra: FakeKestra):
     assert kestra.flows[KEY]["source"] == TEXT
 
 
-def test_create_takes_over_the_same_flow(kestra: FakeKestra):
+def test_create_adopts_the_same_flow(kestra: FakeKestra):
     kestra.store(KEY, "earlier")
     kestra.store(KEY, f"revision: 2\n{TEXT}")
     created = flow.create(props())
@@ -73,7 +73,7 @@ def test_create_leaves_another_flow_of_that_name_alone(kestra: FakeKestra):
     assert kestra.writes == []
 
 
-def test_create_adopts_another_flow_of_that_name_where_it_may(kestra: FakeKestra):
+def test_create_adopts_a_different_flow_with_adopt(kestra: FakeKestra):
     kestra.store(KEY, OTHER_TEXT)
     assert flow.create(props(adopt=True)).outs == outputs(revision=2)
     assert kestra.flows[KEY]["source"] == TEXT
@@ -113,7 +113,7 @@ def test_update_writes_the_next_revision(kestra: FakeKestra):
     assert kestra.writes == ["PUT /api/v1/main/flows/demo/hello"]
 
 
-def test_an_edit_made_elsewhere_is_not_overwritten_unseen(kestra: FakeKestra):
+def test_an_edit_made_elsewhere_is_not_overwritten_silently(kestra: FakeKestra):
     kestra.store(KEY, TEXT)
     kestra.store(KEY, TEXT + "# edited\n")
     with pytest.raises(KestraError) as caught:
@@ -178,7 +178,7 @@ def test_diff_is_empty_exactly_when_the_text_is_the_same(text: str, other: str |
     assert flow.diff(key, before, props(source=source)).changes is (source != text)
 
 
-def test_delete_takes_the_flow_away_and_is_content_when_it_is_gone(kestra: FakeKestra):
+def test_delete_removes_the_flow_and_accepts_that_it_is_gone(kestra: FakeKestra):
     kestra.store(KEY, TEXT)
     flow.delete(KEY, stored(outputs()))
     flow.delete(KEY, stored(outputs()))
@@ -221,7 +221,7 @@ def test_a_state_without_digest_is_read_updated_and_deleted(kestra: FakeKestra):
 
 
 @pytest.mark.parametrize("is_preview", [True, False])
-def test_faults_of_a_changed_text_are_found_without_a_server(is_preview: bool):
+def test_errors_of_a_changed_text_are_found_without_a_server(is_preview: bool):
     broken = props(source="id: hello\nnamespace: demo\ntasks: {", isPreview=is_preview)
     with serving() as kestra:
         kestra.is_lost = True
@@ -240,7 +240,7 @@ def test_nothing_is_asked_outside_a_preview_or_about_what_is_unchanged(kestra: F
     assert not any("validate" in line for line in kestra.asked)
 
 
-def test_a_preview_tells_what_the_server_would_refuse(kestra: FakeKestra):
+def test_a_preview_shows_what_the_server_would_refuse(kestra: FakeKestra):
     kestra.refused = {"Hello": "Invalid type: x.Y"}
     assert preview({}) == ["Invalid type: x.Y"]
     assert kestra.writes == []
@@ -249,7 +249,7 @@ def test_a_preview_tells_what_the_server_would_refuse(kestra: FakeKestra):
 def test_a_preview_shows_warnings_deprecations_and_infos(
     kestra: FakeKestra, capsys: pytest.CaptureFixture[str]
 ):
-    kestra.opinion = {
+    kestra.validation = {
         "warnings": ["slow"],
         "deprecationPaths": ["tasks[0].old"],
         "infos": ["replaced by y"],
@@ -262,21 +262,19 @@ def test_a_preview_shows_warnings_deprecations_and_infos(
     ]
 
 
-def test_a_preview_tells_of_a_flow_that_is_there_already(
-    kestra: FakeKestra, capsys: pytest.CaptureFixture[str]
-):
+def test_a_preview_reports_an_existing_flow(kestra: FakeKestra, capsys: pytest.CaptureFixture[str]):
     assert preview({}) == []
     kestra.store(KEY, TEXT)
     assert preview({}) == []
     kestra.store(KEY, OTHER_TEXT)
-    (fault,) = preview({})
-    assert "revision 2 already exists on the server" in fault
-    assert "adopt=True" in fault
+    (error,) = preview({})
+    assert "revision 2 already exists on the server" in error
+    assert "adopt=True" in error
     assert capsys.readouterr().err == ""
     assert preview({}, adopt=True) == []
-    told = capsys.readouterr().err
-    assert told.startswith("flow demo/hello: adopts revision 2\n")
-    assert "-    message: Goodbye\n+    message: Hello\n" in told
+    shown = capsys.readouterr().err
+    assert shown.startswith("flow demo/hello: adopts revision 2\n")
+    assert "-    message: Goodbye\n+    message: Hello\n" in shown
 
 
 def test_a_preview_shows_a_change_of_comments_as_just_that(
@@ -284,9 +282,9 @@ def test_a_preview_shows_a_change_of_comments_as_just_that(
 ):
     kestra.store(KEY, TEXT)
     assert preview(props(), source=TEXT + "# end\n") == []
-    told = capsys.readouterr().err
-    assert told.startswith("flow demo/hello: only comments or layout change\n")
-    assert told.endswith("+# end\n")
+    shown = capsys.readouterr().err
+    assert shown.startswith("flow demo/hello: only comments or layout change\n")
+    assert shown.endswith("+# end\n")
     assert preview(props(), source=OTHER_TEXT) == []
     assert capsys.readouterr().err == ""
 
@@ -296,7 +294,7 @@ def test_a_preview_after_a_text_that_is_no_yaml_compares_nothing(kestra: FakeKes
 
 
 @pytest.mark.parametrize("key", ["source", "url", "username", "password"])
-def test_a_preview_says_nothing_that_it_cannot_know(kestra: FakeKestra, key: str):
+def test_a_preview_reports_nothing_about_unknown_inputs(kestra: FakeKestra, key: str):
     assert preview({}, **{key: UNKNOWN}) == []
     assert not any("flows" in line for line in kestra.asked if key != "source")
 
@@ -321,7 +319,7 @@ def test_no_error_holds_the_password(kestra: FakeKestra):
         flow.create(props())
     assert str(caught.value) == (
         "flow demo/hello: GET /api/v1/configs: no answer from http://localhost:8080 within 0 s "
-        "([Errno 111] Connection refused); see its log"
+        "([Errno 111] Connection refused); see the server's log"
     )
     error: BaseException | None = caught.value
     while error is not None:

@@ -1,4 +1,4 @@
-"""The life of what a `FlowDirectory` keeps in one namespace."""
+"""The lifecycle of what a `FlowDirectory` keeps in one namespace."""
 
 import json
 from typing import Any
@@ -53,7 +53,7 @@ def diff(olds: Props, **changes: Any) -> bool | None:
 
 
 def preview(olds: Props, **changes: object) -> dict[str, str]:
-    """Returns the faults that a preview finds."""
+    """Returns the errors that a preview finds."""
     result = namespace.check(olds, props(isPreview=True, **changes))  # type: ignore[arg-type]
     assert "isPreview" not in result.inputs
     return {failure.property: failure.reason for failure in result.failures}
@@ -78,7 +78,7 @@ def test_create_writes_files_and_flows_and_records_them(kestra: FakeKestra):
     assert not diff(stored(created.outs))
 
 
-def test_an_interrupted_run_goes_on(kestra: FakeKestra):
+def test_an_interrupted_run_continues(kestra: FakeKestra):
     kestra.store("demo/a", TEXTS["a"])
     kestra.files["demo/sql/a.sql"] = b"select 1"
     outs = create()
@@ -120,14 +120,14 @@ def test_what_is_removed_from_the_folder_is_deleted(kestra: FakeKestra):
     assert kestra.asked[f"DELETE {ROOT}/flows/delete/by-ids"] == 1
 
 
-def test_flows_that_are_gone_already_are_no_hindrance(kestra: FakeKestra):
+def test_flows_that_are_gone_already_are_no_error(kestra: FakeKestra):
     outs = create()
     del kestra.flows["demo/b"], kestra.files["demo/data.bin"]
     update(outs, flows={}, files={})
     assert (kestra.flows, kestra.files) == ({}, {})
 
 
-def test_delete_takes_away_what_was_written_and_nothing_else(kestra: FakeKestra):
+def test_delete_removes_what_was_written_and_nothing_else(kestra: FakeKestra):
     outs = create()
     kestra.store("demo/foreign", "somebody else's")
     kestra.files["demo/foreign"] = b""
@@ -136,14 +136,14 @@ def test_delete_takes_away_what_was_written_and_nothing_else(kestra: FakeKestra)
     assert (list(kestra.flows), list(kestra.files)) == (["demo/foreign"], ["demo/foreign"])
 
 
-def test_a_deletion_that_fails_is_told_and_tried_again(kestra: FakeKestra):
+def test_a_deletion_that_fails_is_reported_and_retried(kestra: FakeKestra):
     outs = create()
     flows = {"a": TEXTS["a"]}
 
     kestra.failing = f"DELETE {ROOT}/flows"
     outs = update(outs, flows=flows)
-    (fault,) = outs["failures"].values()
-    assert f"DELETE {ROOT}/flows/delete/by-ids: status 500: disk full" in fault
+    (error,) = outs["failures"].values()
+    assert f"DELETE {ROOT}/flows/delete/by-ids: status 500: disk full" in error
     assert outs["written"].keys() == TEXTS.keys()
     assert diff(outs, flows=flows)
     kestra.failing = None
@@ -152,17 +152,17 @@ def test_a_deletion_that_fails_is_told_and_tried_again(kestra: FakeKestra):
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-def test_good_flows_are_written_where_a_bad_one_is_refused(kestra: FakeKestra, is_new: bool):
+def test_good_flows_are_written_if_a_bad_one_is_refused(kestra: FakeKestra, is_new: bool):
     kestra.refused = {"broken": "Invalid type: x.Y"}
     bad = {**TEXTS, "b": flow_text("demo", "b", "broken"), "c": flow_text("demo", "c", "new")}
     outs = create(flows=bad) if is_new else update(create(), flows=bad)
-    (fault,) = outs["failures"].values()
-    assert fault.startswith("flows/demo/b.yaml: flow demo/b: ")
-    assert fault.endswith("Invalid type: x.Y")
+    (error,) = outs["failures"].values()
+    assert error.startswith("flows/demo/b.yaml: flow demo/b: ")
+    assert error.endswith("Invalid type: x.Y")
     assert "new" in kestra.flows["demo/c"]["source"]
     assert outs["written"]["c"]["digest"] == digest(bad["c"])
     assert outs["written"].get("b") == (None if is_new else stored(written(b=1))["b"])
-    # The next run wants an update, even where nothing changed, and it mends.
+    # The next run updates even if nothing changed, and succeeds.
     assert diff(outs, flows=bad)
     kestra.refused = {}
     outs = update(outs, flows=bad)
@@ -171,7 +171,7 @@ def test_good_flows_are_written_where_a_bad_one_is_refused(kestra: FakeKestra, i
     assert "broken" in kestra.flows["demo/b"]["source"]
 
 
-def test_a_file_that_fails_is_told(kestra: FakeKestra):
+def test_a_file_that_fails_is_reported(kestra: FakeKestra):
     kestra.failing = f"POST {ROOT}/namespaces"
     outs = create(files={"a.sql": "select 1"})
     assert outs["failures"] == {
@@ -198,14 +198,14 @@ def test_an_edit_made_elsewhere_stops_its_flow_only(kestra: FakeKestra):
     assert kestra.flows["demo/a"]["source"] == flows["a"]
 
 
-def test_a_flow_that_exists_already_is_taken_over_only_where_it_may(kestra: FakeKestra):
+def test_an_existing_flow_is_adopted_only_with_adopt(kestra: FakeKestra):
     kestra.store("demo/a", "other")
     outs = create()
-    (fault,) = outs["failures"].values()
-    assert fault.startswith(
+    (error,) = outs["failures"].values()
+    assert error.startswith(
         "flows/demo/a.yaml: flow demo/a: revision 1 already exists on the server"
     )
-    assert "adopt=True" in fault
+    assert "adopt=True" in error
     assert kestra.flows["demo/a"]["source"] == "other"
     assert update(outs, adopt=True)["failures"] == {}
     assert kestra.flows["demo/a"]["source"] == TEXTS["a"]
@@ -228,15 +228,15 @@ def test_a_server_that_is_lost_in_the_middle_is_not_asked_for_the_rest(kestra: F
     flows = {f"f{number}": flow_text("demo", f"f{number}") for number in range(200)}
     kestra.lost_after = 150
     outs = create(flows=flows, files={})
-    # All is told, and what is written is recorded.
+    # Everything is reported, and what is written is recorded.
     assert outs["written"].keys() | outs["failures"].keys() == flows.keys()
     assert not outs["written"].keys() & outs["failures"].keys()
     assert {f"demo/{flow_id}" for flow_id in outs["written"]} == kestra.flows.keys()
-    lost = [fault for fault in outs["failures"].values() if "no answer" in fault]
-    untried = [fault for fault in outs["failures"].values() if "not tried" in fault]
+    lost = [error for error in outs["failures"].values() if "no answer" in error]
+    untried = [error for error in outs["failures"].values() if "not tried" in error]
     assert 1 <= len(lost) <= 10
     assert len(lost) + len(untried) == 50
-    assert all(fault.startswith("flows/demo/f") for fault in outs["failures"].values())
+    assert all(error.startswith("flows/demo/f") for error in outs["failures"].values())
     kestra.is_lost, kestra.lost_after = False, None
     assert diff(outs, flows=flows, files={})
     outs = update(outs, flows=flows, files={})
@@ -298,7 +298,7 @@ def test_read_finds_drift_and_the_next_update_puts_it_back(kestra: FakeKestra, d
     assert not diff(outs)
 
 
-def test_faults_of_changed_flows_are_found_without_a_server(kestra: FakeKestra):
+def test_errors_of_changed_flows_are_found_without_a_server(kestra: FakeKestra):
     kestra.is_lost = True
     broken = {**TEXTS, "b": "id: b\nnamespace: demo\ntask: []\n", "c": "id: c"}
     expected = {'flows["b"]', 'flows["c"]'}
@@ -310,7 +310,7 @@ def test_faults_of_changed_flows_are_found_without_a_server(kestra: FakeKestra):
         'flows/demo/third.yml: has no "namespace: <name>" at its top level',
         "flows/demo/third.yml: has no tasks",
     }
-    # What is in the state already is not judged again.
+    # What is in the state already is not validated again.
     assert namespace.check({"flows": broken}, props(flows=broken)).failures == []
     assert preview({}, flows=broken).keys() == expected
 
@@ -325,7 +325,7 @@ def test_nothing_is_asked_outside_a_preview_or_about_what_is_unchanged(kestra: F
 
 
 @pytest.mark.parametrize("key", ["url", "username", "password"])
-def test_a_preview_says_nothing_that_it_cannot_know(kestra: FakeKestra, key: str):
+def test_a_preview_reports_nothing_about_unknown_inputs(kestra: FakeKestra, key: str):
     unknown: Any = Unknown()
     assert preview({}, **{key: unknown}) == {}
     assert kestra.asked == {}
@@ -336,18 +336,18 @@ def test_a_preview_asks_the_server_about_changed_flows(
     kestra: FakeKestra, capsys: pytest.CaptureFixture[str]
 ):
     kestra.refused = {"id: b": "Invalid type: x.Y"}
-    kestra.opinion = {"warnings": ["slow"]}
+    kestra.validation = {"warnings": ["slow"]}
     kestra.store("demo/c", "other")
-    faults = preview({"flows": {"a": TEXTS["a"] + "# comment\n"}})
-    assert faults['flows["b"]'] == "flows/demo/b.yaml: Invalid type: x.Y"
-    assert faults['flows["c"]'].startswith(
+    errors = preview({"flows": {"a": TEXTS["a"] + "# comment\n"}})
+    assert errors['flows["b"]'] == "flows/demo/b.yaml: Invalid type: x.Y"
+    assert errors['flows["c"]'].startswith(
         "flows/demo/third.yml: revision 1 already exists on the server"
     )
-    assert faults.keys() == {'flows["b"]', 'flows["c"]'}
-    told = capsys.readouterr().err
+    assert errors.keys() == {'flows["b"]', 'flows["c"]'}
+    shown = capsys.readouterr().err
     files = ("flows/demo/a.yaml", "flows/demo/b.yaml", "flows/demo/third.yml")
-    assert {f"{file}: warning: slow" for file in files} <= set(told.splitlines())
-    assert "flows/demo/a.yaml: only comments or layout change\n" in told
+    assert {f"{file}: warning: slow" for file in files} <= set(shown.splitlines())
+    assert "flows/demo/a.yaml: only comments or layout change\n" in shown
     assert kestra.writes == []
 
 

@@ -68,7 +68,7 @@ def test_each_namespace_is_one_resource_of_the_directory(folder: Path):
     inputs = deployment.one(FLOW_NAMESPACE, "flows-a").inputs
     assert inputs["flows"] == {"one": flow_text("a", "one") + TRIGGER, "two": flow_text("a", "two")}
     assert inputs["files"] == {"sql/x.sql": "größe", "data.bin": "base64:AP8="}
-    # Only what a message cannot tell by itself.
+    # Only what does not follow from the folder.
     assert inputs["folder"] == str(folder / "a")
     assert inputs["paths"] == {"two": str(folder / "a/second.yml")}
     assert (inputs["adopt"], inputs["overwrite"]) == (False, False)
@@ -88,7 +88,7 @@ def test_a_directory_may_take_one_namespace_only(folder: Path):
     assert deployment.outputs == {"revisions": {"b/one": 1}}
 
 
-def test_a_namespace_that_is_not_there_is_told(folder: Path):
+def test_a_missing_namespace_is_an_error(folder: Path):
     with pytest.raises(InvalidContent, match=f"{folder} has no namespace missing"):
         directory(folder, namespace="missing")
 
@@ -115,13 +115,13 @@ def test_switches_are_set_in_every_flow_but_those_with_their_own(folder: Path):
     assert "# Says something." in one
 
 
-def test_an_override_of_no_flow_is_told(folder: Path):
+def test_an_override_of_a_missing_flow_is_an_error(folder: Path):
     with pytest.raises(InvalidContent) as caught:
         directory(folder, overrides={"b/two": Switches(), "a/one": Switches()})
     assert str(caught.value) == f"overrides has flows that are not in {folder}: b/two"
 
 
-def test_faults_are_told_with_their_files(folder: Path):
+def test_errors_name_their_files(folder: Path):
     (folder / "b/twin.yaml").write_text(flow_text("b", "one"))
     (folder / "b/broken.yaml").write_text("id: [")
     with pytest.raises(InvalidContent) as caught:
@@ -132,7 +132,7 @@ def test_faults_are_told_with_their_files(folder: Path):
     assert f"{folder}/b/broken.yaml is not valid YAML: line 2, column 1" in str(caught.value)
 
 
-def test_a_flow_that_cannot_be_switched_is_told_with_its_file(folder: Path):
+def test_a_flow_that_cannot_be_switched_is_an_error_with_its_file(folder: Path):
     anchored = "variables: &t {id: night}\ntriggers: [*t]\n"
     (folder / "b/anchored.yaml").write_text(flow_text("b", "anchored") + anchored)
     (folder / "b/broken.yaml").write_text(flow_text("b", "broken") + "triggers: [")
@@ -215,7 +215,7 @@ def test_a_secret_source_stays_secret():
     assert item.plain["source"] == "[secret]"
 
 
-def test_a_value_stays_secret_where_it_is_one():
+def test_a_secret_value_stays_secret():
     def declare() -> None:
         for name, value in (("plain", "one"), ("secret", pulumi.Output.secret("two"))):
             KeyValue(name, connection=CONNECT, namespace="demo", key=name, value=value, ttl="PT1H")
@@ -273,6 +273,6 @@ def test_a_file_has_either_content_or_an_asset(content: dict[str, Any]):
         file(**content)
 
 
-def test_an_asset_that_is_not_there_is_told(tmp_path: Path):
+def test_a_missing_asset_is_an_error(tmp_path: Path):
     with pytest.raises(InvalidContent, match=f"^file: .*{tmp_path}/missing"):
         file(asset=lambda: pulumi.FileAsset(str(tmp_path / "missing")))

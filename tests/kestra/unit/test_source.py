@@ -38,7 +38,7 @@ def test_parse_leaves_the_reading_of_values_to_the_server(value: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "error"),
     [
         ("", "is not a YAML mapping with id, namespace and tasks"),
         ("- id: hello", "is not a YAML mapping with id, namespace and tasks"),
@@ -71,15 +71,15 @@ def test_parse_leaves_the_reading_of_values_to_the_server(value: str):
         ),
     ],
 )
-def test_parse_and_faults_say_what_is_wrong_with_the_names_and_where(text: str, fault: str):
+def test_parse_and_errors_report_wrong_names_with_their_place(text: str, error: str):
     with pytest.raises(ValueError) as caught:
         FlowSource.parse(text)
-    assert str(caught.value) == fault
-    assert FlowSource.errors(text)[0] == fault
+    assert str(caught.value) == error
+    assert FlowSource.errors(text)[0] == error
 
 
 @pytest.mark.parametrize(
-    ("text", "faults"),
+    ("text", "errors"),
     [
         (FLOW, []),
         (
@@ -130,8 +130,8 @@ def test_parse_and_faults_say_what_is_wrong_with_the_names_and_where(text: str, 
         ),
     ],
 )
-def test_faults_of_the_content_are_told_without_a_server(text: str, faults: list[str]):
-    assert FlowSource.errors(text) == faults
+def test_errors_of_the_content_are_found_without_a_server(text: str, errors: list[str]):
+    assert FlowSource.errors(text) == errors
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_labels_and_other_mappings_with_an_id_are_no_tasks():
     assert FlowSource.errors(FLOW + "labels: {id: log}\nvariables: {tasks: [{id: log}]}") == []
 
 
-def test_every_fault_is_told_at_once():
+def test_all_errors_are_reported_at_once():
     assert len(FlowSource.errors("id: pause\nnamespace: Demo\nlabel: x\n")) == 4
 
 
@@ -188,7 +188,7 @@ def is_accepted(flow_id: str, namespace: str) -> bool:
 
 
 @given(names, names, st.booleans())
-def test_ids_and_namespaces_are_accepted_exactly_where_kestra_accepts_them(
+def test_ids_and_namespaces_are_accepted_exactly_if_kestra_accepts_them(
     flow_id: str, namespace: str, is_quoted: bool
 ):
     is_plain = all(re.fullmatch(r"[\w.-]*", name) for name in (flow_id, namespace))
@@ -215,14 +215,14 @@ def test_a_flow_keeps_its_text_and_is_called_what_its_yaml_says(text: str):
 
 
 @given(st.text() | st.text("id: names\n-[]{}\"'#&*|>\t\r"))
-def test_any_text_is_a_flow_or_has_a_fault(text: str):
-    faults = FlowSource.errors(text)
+def test_any_text_is_a_flow_or_has_an_error(text: str):
+    errors = FlowSource.errors(text)
     try:
         FlowSource.parse(text)
     except ValueError as error:
-        assert str(error) in "; ".join(faults)
+        assert str(error) in "; ".join(errors)
     else:
-        assert yaml.load(text, Loader=LOADER)["id"] or faults
+        assert yaml.load(text, Loader=LOADER)["id"] or errors
 
 
 @pytest.mark.parametrize(

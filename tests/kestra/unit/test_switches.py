@@ -226,10 +226,10 @@ def test_an_unusual_text_is_switched_as_meant_or_refused(text: str, switches: Sw
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"), [("id: [", "is not valid YAML"), ("- a", "is not a YAML mapping")]
+    ("text", "error"), [("id: [", "is not valid YAML"), ("- a", "is not a YAML mapping")]
 )
-def test_what_is_no_flow_is_not_switched(text: str, fault: str):
-    with pytest.raises(ValueError, match=fault):
+def test_what_is_no_flow_is_not_switched(text: str, error: str):
+    with pytest.raises(ValueError, match=error):
         TRIGGERS_OFF.apply_to(text)
 
 

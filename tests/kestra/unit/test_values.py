@@ -1,4 +1,4 @@
-"""The lives of namespace files and key-values."""
+"""The lifecycles of namespace files and key-values."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def written_pair(value: str = "many", type: str = "STRING", ttl: str | None = No
     return outputs
 
 
-def faults(lifecycle: Any, olds: Props, news: Props, *, is_preview: bool = True) -> dict[str, str]:
+def errors(lifecycle: Any, olds: Props, news: Props, *, is_preview: bool = True) -> dict[str, str]:
     result = lifecycle.check(olds, {**news, "isPreview": is_preview})
     assert result.inputs == news
     return {failure.property: failure.reason for failure in result.failures}
@@ -63,20 +63,20 @@ def test_a_file_is_written(kestra: FakeKestra, content: str, stored: bytes):
     assert kestra.files == {FILE: stored}
 
 
-def test_the_same_file_is_taken_over_and_another_only_where_it_may(kestra: FakeKestra):
+def test_the_same_file_is_adopted_and_a_different_one_only_with_adopt(kestra: FakeKestra):
     kestra.files[FILE] = b"select 1"
-    assert faults(namespace_file, {}, file()) == {}
+    assert errors(namespace_file, {}, file()) == {}
     assert namespace_file.create(file()).outs == written_file()
     kestra.files[FILE] = b"select 2"
     message = (
         "already exists on the server with different content. Adopt it with adopt=True, or delete "
         "it there"
     )
-    assert faults(namespace_file, {}, file()) == {"path": message}
+    assert errors(namespace_file, {}, file()) == {"path": message}
     with pytest.raises(KestraError, match=re.escape(f"file {FILE}: {message}")):
         namespace_file.create(file())
     assert kestra.files[FILE] == b"select 2"
-    assert faults(namespace_file, {}, file(adopt=True)) == {}
+    assert errors(namespace_file, {}, file(adopt=True)) == {}
     namespace_file.create(file(adopt=True))
     assert kestra.files[FILE] == b"select 1"
 
@@ -149,7 +149,7 @@ def test_a_value_arrives_as_its_type_and_is_read_as_written(
     kestra: FakeKestra, type_: str, value: str, meaning: object
 ):
     news = pair(value, type_, ttl="PT1H")
-    assert faults(key_value, {}, news) == {}
+    assert errors(key_value, {}, news) == {}
     created = key_value.create(news)
     assert (created.id, created.outs) == (KEY, written_pair(value, type_, "PT1H"))
     assert kestra.key_values == {KEY: {"type": type_, "value": meaning}}
@@ -159,7 +159,7 @@ def test_a_value_arrives_as_its_type_and_is_read_as_written(
     assert (read.id, read.outs, read.inputs) == (KEY, outs, None)
     assert not key_value.diff(KEY, outs, news).changes
     # What is there already with the same value is taken over.
-    assert faults(key_value, {}, news) == {}
+    assert errors(key_value, {}, news) == {}
     assert key_value.create(news).outs == created.outs
 
 
@@ -196,54 +196,54 @@ def test_a_value_arrives_as_its_type_and_is_read_as_written(
     ],
 )
 def test_a_value_that_is_none_of_its_type_is_found_without_a_server(type_: str, value: str):
-    found = faults(key_value, {}, pair(value, type_), is_preview=False)
+    found = errors(key_value, {}, pair(value, type_), is_preview=False)
     assert found.keys() == {"value"}
     assert found["value"].startswith(f"is not a valid {type_}: ")
 
 
-def test_a_fault_does_not_show_a_value_that_may_be_secret():
+def test_an_error_does_not_show_a_value_that_may_be_secret():
     for type_ in ("NUMBER", "BOOLEAN", "DATE", "DATETIME", "DURATION", "JSON"):
-        (fault,) = faults(key_value, {}, pair("Secret1", type_), is_preview=False).values()
-        assert "Secret1" not in fault
+        (error,) = errors(key_value, {}, pair("Secret1", type_), is_preview=False).values()
+        assert "Secret1" not in error
 
 
 def test_the_key_and_the_type_are_checked():
-    assert faults(key_value, {}, pair(key="_x"), is_preview=False) == {
+    assert errors(key_value, {}, pair(key="_x"), is_preview=False) == {
         "key": "must match [a-zA-Z0-9][a-zA-Z0-9._-]*"
     }
-    assert faults(key_value, {}, pair(type="TEXT"), is_preview=False) == {
+    assert errors(key_value, {}, pair(type="TEXT"), is_preview=False) == {
         "type": "must be one of STRING, NUMBER, BOOLEAN, DATETIME, DATE, DURATION, JSON"
     }
 
 
 @pytest.mark.parametrize("name", ["value", "key", "namespace", "password", "url"])
 def test_a_preview_says_nothing_of_a_pair_that_it_cannot_know(kestra: FakeKestra, name: str):
-    assert faults(key_value, {}, pair(**{name: UNKNOWN})) == {}
+    assert errors(key_value, {}, pair(**{name: UNKNOWN})) == {}
     assert not kestra.asked.keys() - {"GET /api/v1/configs", "GET /api/v1/main/flows/search"}
     assert key_value.diff(KEY, written_pair(), pair(**{name: UNKNOWN})).changes
 
 
 @pytest.mark.parametrize("name", ["content", "path", "namespace", "password", "url"])
 def test_a_preview_says_nothing_of_a_file_that_it_cannot_know(kestra: FakeKestra, name: str):
-    assert faults(namespace_file, {}, file(**{name: UNKNOWN})) == {}
+    assert errors(namespace_file, {}, file(**{name: UNKNOWN})) == {}
     assert not kestra.asked.keys() - {"GET /api/v1/configs", "GET /api/v1/main/flows/search"}
     assert namespace_file.diff(FILE, written_file(), file(**{name: UNKNOWN})).changes
 
 
 @pytest.mark.parametrize(("lifecycle", "news"), [(namespace_file, file()), (key_value, pair())])
 def test_nothing_is_asked_outside_a_preview(kestra: FakeKestra, lifecycle: Any, news: Props):
-    assert faults(lifecycle, {}, news, is_preview=False) == {}
+    assert errors(lifecycle, {}, news, is_preview=False) == {}
     assert kestra.asked == {}
 
 
-def test_a_key_that_exists_already_is_taken_over_only_where_it_may(kestra: FakeKestra):
+def test_an_existing_key_is_adopted_only_with_adopt(kestra: FakeKestra):
     kestra.key_values[KEY] = {"type": "NUMBER", "value": 1}
     message = (
         "already exists on the server with different content. Adopt it with adopt=True, or delete "
         "it there"
     )
     for news in (pair("true", "BOOLEAN"), pair("1"), pair("2", "NUMBER")):
-        assert faults(key_value, {}, news) == {"key": message}
+        assert errors(key_value, {}, news) == {"key": message}
         with pytest.raises(KestraError, match=re.escape(f"key {KEY}: {message}")):
             key_value.create(news)
     assert kestra.writes == []
@@ -328,7 +328,7 @@ def test_any_value_comes_back_as_it_was_written(written: tuple[str, str]):
     type_, value = written
     with serving():
         news = pair(value, type_)
-        if faults(key_value, {}, news):
+        if errors(key_value, {}, news):
             assert type_ == "STRING" and value.startswith("P")
             return
         outs = stored(key_value.create(news).outs)
