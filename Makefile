@@ -31,6 +31,7 @@ lint: venv ## Check form and types
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
+	$(PYTHON) -m docs.check
 	for script in $(SCRIPTS); do bash -n $$script || exit; done
 	cli/setup/actionlint.sh
 

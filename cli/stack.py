@@ -67,7 +67,7 @@ class Stack:
         """
         tag = self.workspace.list_tags(self.name).get(_PARTS_TAG)
         if tag:
-            # What older versions called "genuine" is official.
+            # Older versions have another word for official.
             return Parts.OFFLINE if tag == Parts.OFFLINE else Parts.OFFICIAL
         # What was created without this command has no tag, and keeps its parts all the same.
         return Parts.OFFICIAL if self.resource_count else None

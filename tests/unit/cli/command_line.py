@@ -31,7 +31,7 @@ OFFLINE_STACK: dict[str, Any] = {
     "notice": "Some parts are Podium's own.",
 }
 
-# Replaces pulumi, docker and offline/setup: notes what it is asked for, keeps what it is told in a
+# Replaces pulumi, docker and offline/setup: notes what it is asked for, keeps what was set in a
 # file, and fails or is slow where the file says so.
 _TOOL = """
 import json, os, sys, time
@@ -80,6 +80,8 @@ match words:
         print("v3.259.0")
     case ["pulumi", "stack", "init", name]:
         state["stacks"][name] = {"tags": {}, "config": {}, "resources": []}
+    case ["pulumi", "stack", "rm", name, "--yes"]:
+        del state["stacks"][name]
     case ["pulumi", "stack", "tag", "ls", "--json"]:
         print(json.dumps(stack["tags"]))
     case ["pulumi", "stack", "tag", "set", key, value]:
