@@ -106,6 +106,8 @@ match words:
         stack["resources"] = [{}]
         for event in state["events"]:
             print_event(**event)
+        if not state["succeeds"]:
+            sys.exit(255)
         print_summary(create=1)
     case ["pulumi", "destroy", "--yes", "--json"]:
         stack["resources"] = []
@@ -181,6 +183,7 @@ class CommandLine:
                 },
                 "images": [],
                 "events": [],
+                "succeeds": True,
                 "failing": {},
                 "slow": None,
             }
