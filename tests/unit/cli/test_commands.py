@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import webbrowser
 from types import SimpleNamespace
 from typing import Any
@@ -224,6 +225,15 @@ def test_pulumi_runs_with_the_parts_and_settings_of_the_stack(
     assert environment["PULUMI_STACK"] == "dev"
     settings = command.folder / ".podium/Pulumi.dev.yaml"
     assert environment["PULUMI_OPTION_CONFIG_FILE"] == str(settings)
+
+
+def test_official_stack_does_not_get_offline_providers_that_are_on_path(
+    command: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/offline/bin", prepend=os.pathsep)
+    command.set(failing={"pulumi preview": "seen"})
+    command.run("pulumi", "preview")
+    assert "/offline/bin" not in command.path_of("pulumi preview")
 
 
 @pytest.mark.parametrize("words", [["--stack", "alice"], ["-s", "alice"], ["--stack=alice"]])
