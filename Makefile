@@ -31,6 +31,7 @@ lint: venv ## Check form and types
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
+	$(PYTHON) -m docs.check
 	for script in $(SCRIPTS); do bash -n $$script || exit; done
 	cli/setup/actionlint.sh
 
@@ -43,8 +44,8 @@ venv: ## Install the Python packages into .venv
 docker: ## Start the Docker Engine if none answers, and install it if there is none
 	@cli/setup/docker.sh
 
-engine: ## Build the Pulumi CLI of the offline parts if it is missing
-	@offline/setup engine >/dev/null
+engine: ## Install or build the Pulumi CLI if there is none
+	@./podium pulumi version >/dev/null
 
 images: docker ## Build the images of the offline parts that are missing
 	@offline/setup images

@@ -33,7 +33,7 @@ class Task:
     """A run of a task.
 
     Attributes:
-        name: the task's id; in a loop with the value, which tells one run from another.
+        name: the task's id; in a loop with the value, by which its runs differ.
         state: its state, such as RUNNING.
         start: when it began.
         end: when it ended, or None.

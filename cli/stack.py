@@ -67,7 +67,7 @@ class Stack:
         """
         tag = self.workspace.list_tags(self.name).get(_PARTS_TAG)
         if tag:
-            # What older versions called "genuine" is official.
+            # Older versions have another word for official.
             return Parts.OFFLINE if tag == Parts.OFFLINE else Parts.OFFICIAL
         # What was created without this command has no tag, and keeps its parts all the same.
         return Parts.OFFICIAL if self.resource_count else None
@@ -106,11 +106,11 @@ class Stack:
             parts: what the stack is made of.
         """
         variables = os.environ | self.workspace.env_vars
-        if parts is Parts.OFFLINE:
-            # Pulumi uses an executable on PATH instead of a plugin.
-            path = f"{offline.providers_folder()}{os.pathsep}{os.environ['PATH']}"
-            variables["PATH"] = path
-        return variables
+        # Pulumi uses an executable on PATH instead of a plugin.
+        providers = offline.providers_folder()
+        folders = [item for item in variables["PATH"].split(os.pathsep) if item != providers]
+        first = [providers] if parts is Parts.OFFLINE else []
+        return variables | {"PATH": os.pathsep.join([*first, *folders])}
 
     def container_name(self, service: str) -> str:
         """Returns the name of the container of a service, such as podium-dev-postgres."""
@@ -119,5 +119,5 @@ class Stack:
 
 def cli_message(error: CommandError) -> str:
     """Returns what the CLI printed; the error's own text has its exit code and output before it."""
-    message = str(error).partition("\n stderr: ")[2].strip()
+    message = str(error).partition("\n stderr: ")[2].strip() or str(error)
     return message.removeprefix("error: ")

@@ -41,8 +41,8 @@ def local_file(stack: str) -> Path:
 def create_stack(stack: str) -> None:
     """Creates a stack that does not exist.
 
-    `pulumi stack init` writes to the stack's file beside Pulumi.yaml, whatever it is told: it gets
-    a folder of its own.
+    `pulumi stack init` always writes to the stack's file beside Pulumi.yaml, which is why it gets a
+    folder of its own.
 
     Raises:
         CommandError: the Pulumi CLI failed.

@@ -29,6 +29,11 @@ _UNSEEN = frozenset({"same", "replace", "delete-replaced", "read", "refresh", "d
 # The notice says that Pulumi uses the offline providers; the program has said why it ended.
 _NOISE = ("from $PATH", "program exited with non-zero exit code")
 
+_PORT_TAKEN = ("port is already allocated", "address already in use")
+_PORT_HINT = """\
+Another program has a port of this stack: free it, or choose another one, such as
+./podium pulumi config set postgresPort 6432. Then: ./podium pulumi up --refresh"""
+
 
 def run_update(arguments: list[str], environment: dict[str, str], total: int) -> int:
     """Runs an update before the user's eyes and returns the exit code of the Pulumi CLI.
@@ -60,21 +65,28 @@ def run_update(arguments: list[str], environment: dict[str, str], total: int) ->
         finally:
             # After Ctrl-C Pulumi finishes what it began and keeps the state.
             code = wait(process)
-    if code:
-        for message in _unshown_errors(other, log.read_text()):
-            click.echo(message, err=True)
-    else:
+    if code == 0:
         progress.print_summary()
+        return 0
+    for message in _unshown_errors(other, log.read_text()):
+        click.echo(message, err=True)
+    if progress.is_port_taken:
+        click.echo(_PORT_HINT, err=True)
     return code
 
 
 class _Progress:
-    """What has happened so far: a line for each changed resource, and a spinner on a terminal."""
+    """What has happened so far: a line for each changed resource, and a spinner on a terminal.
+
+    Attributes:
+        is_port_taken: whether a container could not start for lack of a port.
+    """
 
     def __init__(self, status: Status, total: int) -> None:
         self._status = status
         self._of_total = f" of {total}" if total else ""
         self._done = 0
+        self.is_port_taken = False
         self._began: dict[str, float] = {}
         self._summary: _Event = {}
         self._show: dict[str, Callable[[_Event], None]] = {
@@ -131,6 +143,7 @@ class _Progress:
         message = event["message"].rstrip()
         if event["severity"] == "debug" or event.get("ephemeral") or not _is_worth(message):
             return
+        self.is_port_taken |= any(text in message for text in _PORT_TAKEN)
         # Errors name the resource, which no line before them does.
         place = f"{_label(event['urn'])}: " if event.get("urn") else ""
         prefix = "" if event["severity"].startswith("info") else f"{event['severity']}: "

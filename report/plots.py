@@ -82,21 +82,21 @@ def plot_trips_per_day(days: Sequence[Day]) -> Markup:
     taxis = _by_taxi(days)
     first, last = min(row.day for row in days), max(row.day for row in days)
     calendar = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-    told = [f"Trips per day from {first} to {last}."]
+    sentences = [f"Trips per day from {first} to {last}."]
     figure = Figure(figsize=(_WIDTH, 0.6 + 1.6 * len(taxis)))
     panels = figure.subplots(len(taxis), sharex=True, squeeze=False)[:, 0]
     for axes, (look, rows) in zip(panels, taxis, strict=True):
         trips = {row.day: row.trips for row in rows}
         values = [trips.get(day, nan) for day in calendar]
         axes.plot(calendar, values, color=look.color, label=look.label)
-        axes.margins(x=0)  # else the axis tells the month before or after
+        axes.margins(x=0)  # else the axis shows the month before or after
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_ylabel("trips")
-        told.append(f"{look.label}: {min(trips.values()):,} to {max(trips.values()):,} a day.")
+        sentences.append(f"{look.label}: {min(trips.values()):,} to {max(trips.values()):,} a day.")
     figure.align_ylabels()
-    return _svg(figure, told)
+    return _svg(figure, sentences)
 
 
 @_styled
@@ -106,7 +106,7 @@ def plot_trips_by_hour(hours: Sequence[Hour]) -> Markup:
     Args:
         hours: the trips, at least of one hour.
     """
-    told = ["Trips by hour of the day."]
+    sentences = ["Trips by hour of the day."]
     figure = Figure(figsize=(_WIDTH, 2.8))
     axes = figure.subplots()
     for look, rows in _by_taxi(hours):
@@ -114,7 +114,7 @@ def plot_trips_by_hour(hours: Sequence[Hour]) -> Markup:
         shares = [100 * trips.get(hour, 0) / sum(trips.values()) for hour in range(24)]
         axes.plot(range(24), shares, look.line, color=look.color, label=look.label)
         most, fewest = shares.index(max(shares)), shares.index(min(shares))
-        told.append(
+        sentences.append(
             f"{look.label}: most from {most} to {most + 1} o'clock, {shares[most]:.1f} %; "
             f"fewest from {fewest} to {fewest + 1} o'clock, {shares[fewest]:.1f} %."
         )
@@ -123,7 +123,7 @@ def plot_trips_by_hour(hours: Sequence[Hour]) -> Markup:
     axes.set_xticks(range(0, 24, 2))
     axes.set_xlabel("hour in which the trip begins")
     axes.set_ylabel("share of the taxi's trips")
-    return _svg(figure, told)
+    return _svg(figure, sentences)
 
 
 @_styled
@@ -136,7 +136,7 @@ def plot_monthly_revenue(months: Sequence[Month]) -> Markup:
     numbers = [_number(row.month) for row in months]
     calendar = range(min(numbers), max(numbers) + 1)
     tops = [0.0] * len(calendar)
-    told = ["Revenue of each month."]
+    sentences = ["Revenue of each month."]
     figure = Figure(figsize=(_WIDTH, 2.8))
     axes = figure.subplots()
     for look, rows in _by_taxi(months):
@@ -145,13 +145,13 @@ def plot_monthly_revenue(months: Sequence[Month]) -> Markup:
         axes.bar(calendar, heights, bottom=tops, color=look.color, label=look.label)
         tops = [top + height for top, height in zip(tops, heights, strict=True)]
         amounts = ", ".join(f"{row.month:%Y-%m} ${row.revenue:,.0f}" for row in rows)
-        told.append(f"{look.label}: {amounts}.")
+        sentences.append(f"{look.label}: {amounts}.")
     labelled = calendar[:: ceil(len(calendar) / _MONTH_LABELS)]
     axes.set_xticks(labelled, [f"{number // 12}-{number % 12 + 1:02}" for number in labelled])
     axes.set_xlim(calendar[0] - 0.6, calendar[0] + max(len(calendar), _ROOM_FOR_MONTHS) - 0.4)
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_ylabel("US dollars")
-    return _svg(figure, told)
+    return _svg(figure, sentences)
 
 
 @_styled
@@ -162,7 +162,7 @@ def plot_revenue_by_zone(zones: Sequence[Zone]) -> Markup:
         zones: the zones, at least one, from top to bottom.
     """
     ends = [0.0] * len(zones)
-    told = [f"Revenue by zone of pickup, the first {len(zones)} zones."]
+    sentences = [f"Revenue by zone of pickup, the first {len(zones)} zones."]
     figure = Figure(figsize=(_WIDTH, 0.8 + 0.2 * len(zones)))
     axes = figure.subplots()
     for taxi, look in _LOOKS.items():
@@ -170,14 +170,14 @@ def plot_revenue_by_zone(zones: Sequence[Zone]) -> Markup:
         if any(lengths):
             axes.barh(range(len(zones)), lengths, left=ends, color=look.color, label=look.label)
             ends = [end + length for end, length in zip(ends, lengths, strict=True)]
-    told += [f"{zone.zone}: ${end:,.0f}." for zone, end in zip(zones, ends, strict=True)]
+    sentences += [f"{zone.zone}: ${end:,.0f}." for zone, end in zip(zones, ends, strict=True)]
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x")
     axes.set_yticks(range(len(zones)), [zone.zone for zone in zones])
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("US dollars")
-    return _svg(figure, told)
+    return _svg(figure, sentences)
 
 
 def _by_taxi(rows: Sequence[_Row]) -> list[tuple[_Look, list[_Row]]]:
@@ -190,10 +190,10 @@ def _number(month: date) -> int:
     return month.year * 12 + month.month - 1
 
 
-def _svg(figure: Figure, told: list[str]) -> Markup:
+def _svg(figure: Figure, sentences: list[str]) -> Markup:
     """Returns the figure as an element of the page, with an alternative text."""
     figure.legend(loc="outside upper right", ncols=len(_LOOKS))
-    text = " ".join(told)
+    text = " ".join(sentences)
     file = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     # The salt makes ids the same each time, and different from those of the page's other plots.

@@ -26,6 +26,9 @@ def pulumi(stack: Stack, arguments: tuple[str, ...]) -> int:
         parts = stack.parts
     except StackNotFoundError:
         parts = None
+        # Passwords of volumes have to be set before the first `up`.
+        if arguments[:1] == ("config",):
+            stack_settings.create_stack(stack.name)
     environment = stack.environment(parts) | {"PULUMI_STACK": stack.name}
     code = run_command("pulumi", *arguments, environment=environment)
     if code == 0 and arguments[:2] == ("stack", "rm"):

@@ -1,6 +1,5 @@
 """`podium run`."""
 
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -131,7 +130,8 @@ class _TableView:
 
     def __init__(self) -> None:
         self._look = Look("CREATED", [], [])
-        self._lines: deque[str] = deque()
+        self._lines: list[str] = []
+        self._shown_lines = _LINES_BELOW_TABLE
         self._spinner = Spinner("dots")
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=8)
 
@@ -140,6 +140,8 @@ class _TableView:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # The last picture stays on the screen, and has the whole log.
+        self._shown_lines = 0
         self._live.stop()
 
     def show(self, look: Look) -> None:
@@ -156,9 +158,7 @@ class _TableView:
                 self._spinner.update(text="RUNNING")
                 state = self._spinner
             table.add_row(task.name, state, f"{task.seconds:.1f} s", str(task.attempts))
-        # The last picture stays on the screen, and has the whole log.
-        count = 0 if self._look.state in ENDED else _LINES_BELOW_TABLE
-        return Group(table, Text("\n".join(list(self._lines)[-count:])))
+        return Group(table, Text("\n".join(self._lines[-self._shown_lines :])))
 
 
 def _line(event: Event) -> str:

@@ -14,6 +14,7 @@ import docker
 import pytest
 
 from bench.months import Month
+from cli import offline
 from tests.taxi_files import provide_months
 
 _PROJECT_FOLDER = Path(__file__).parents[2]
@@ -94,6 +95,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     # The web server in the container reads the files as another user.
     for path in (taxi_folder, *list(taxi_folder.parents)[:3]):
         path.chmod(path.stat().st_mode | 0o055)
+    # The copy has offline parts of its own.
+    search_path = os.environ["PATH"].replace(f"{offline.providers_folder()}{os.pathsep}", "")
     inherited = {
         key: value
         for key, value in os.environ.items()
@@ -105,6 +108,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         backend=backend,
         environment={
             **inherited,
+            "PATH": search_path,
             "PULUMI_BACKEND_URL": backend.as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": secrets.token_hex(),
         },

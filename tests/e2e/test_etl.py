@@ -84,8 +84,8 @@ def test_backfill_of_three_months_with_one_bad_file(
     arguments = ("FLOW=zoomcamp/taxi_backfill", "INPUTS=from=2021-03 to=2021-05")
     result = project.make("run-flow", *arguments)
     assert result.returncode != 0
-    told = " ".join(result.stdout.split())
-    assert "1 of 6 months failed: green 2021-04" in told
+    printed = " ".join(result.stdout.split())
+    assert "1 of 6 months failed: green 2021-04" in printed
     assert [item[2] for item in loads(outputs, "2021-03", "2021-05")] == [
         "LOADED",
         "LOADED",

@@ -193,7 +193,7 @@ def test_preview_finds_what_the_server_would_refuse(program: Program) -> None:
     assert program.source("e2e.four", "wrong") is None
 
 
-def test_flow_that_exists_is_adopted_only_when_told(program: Program) -> None:
+def test_flow_that_exists_is_adopted_only_on_demand(program: Program) -> None:
     def declare(arguments: str) -> None:
         source = flow("taken", "e2e.five", message="Ours")
         program.write(f"Flow('flow', connection=connection, source={source!r}{arguments})")

@@ -207,10 +207,10 @@ def test_flow_loads_each_month_and_a_second_run_changes_nothing(
     project: Project, outputs: dict[str, Any]
 ) -> None:
     for month in project.months:
-        for told in (f"{month.rows} trips loaded", "the file has not changed"):
+        for message in (f"{month.rows} trips loaded", "the file has not changed"):
             result = run_flow(project, month.taxi, month.month)
             assert result.returncode == 0, result.stdout + result.stderr
-            assert told in " ".join(result.stdout.split())
+            assert message in " ".join(result.stdout.split())
             assert loaded(outputs, month.taxi, month.month) == (month.rows, month.total_amount)
     with as_reader(outputs) as connection:
         leftovers = connection.execute(
@@ -289,7 +289,7 @@ def test_no_password_stands_in_plain_text(
         assert not [password for password in passwords if password in text], where
 
 
-def test_wrong_settings_are_told_at_once_and_change_nothing(
+def test_invalid_settings_are_reported_at_once_and_change_nothing(
     project: Project, outputs: dict[str, Any]
 ) -> None:
     settings = {"pgadminPort": "80", "etlRole": "pg_etl"}

@@ -31,7 +31,7 @@ OFFLINE_STACK: dict[str, Any] = {
     "notice": "Some parts are Podium's own.",
 }
 
-# Replaces pulumi, docker and offline/setup: notes what it is asked for, keeps what it is told in a
+# Replaces pulumi, docker and offline/setup: notes what it is asked for, keeps what was set in a
 # file, and fails or is slow where the file says so.
 _TOOL = """
 import json, os, sys, time
@@ -80,6 +80,8 @@ match words:
         print("v3.259.0")
     case ["pulumi", "stack", "init", name]:
         state["stacks"][name] = {"tags": {}, "config": {}, "resources": []}
+    case ["pulumi", "stack", "rm", name, "--yes"]:
+        del state["stacks"][name]
     case ["pulumi", "stack", "tag", "ls", "--json"]:
         print(json.dumps(stack["tags"]))
     case ["pulumi", "stack", "tag", "set", key, value]:
@@ -104,6 +106,8 @@ match words:
         stack["resources"] = [{}]
         for event in state["events"]:
             print_event(**event)
+        if not state["succeeds"]:
+            sys.exit(255)
         print_summary(create=1)
     case ["pulumi", "destroy", "--yes", "--json"]:
         stack["resources"] = []
@@ -179,6 +183,7 @@ class CommandLine:
                 },
                 "images": [],
                 "events": [],
+                "succeeds": True,
                 "failing": {},
                 "slow": None,
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import webbrowser
 from types import SimpleNamespace
 from typing import Any
@@ -193,12 +194,12 @@ def test_open_prints_the_url_and_opens_it(
 
 
 def test_urls_hide_passwords_unless_asked(command: CommandLine) -> None:
-    hidden, told = command.run("urls").stdout, command.run("urls", "--show-passwords").stdout
+    hidden, shown = command.run("urls").stdout, command.run("urls", "--show-passwords").stdout
     assert "secret" not in hidden
     assert hidden.endswith(f"Passwords: {SHOW}\n")
     for name in ("kestra", "pgadmin", "postgres", "etl", "reader"):
-        assert f"{name}-secret" in told
-    assert "localhost:5432/ny_taxi  reader" in told
+        assert f"{name}-secret" in shown
+    assert "localhost:5432/ny_taxi  reader" in shown
 
 
 def test_stacks_are_listed_with_their_parts(command: CommandLine) -> None:
@@ -226,6 +227,15 @@ def test_pulumi_runs_with_the_parts_and_settings_of_the_stack(
     assert environment["PULUMI_OPTION_CONFIG_FILE"] == str(settings)
 
 
+def test_official_stack_does_not_get_offline_providers_that_are_on_path(
+    command: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/offline/bin", prepend=os.pathsep)
+    command.set(failing={"pulumi preview": "seen"})
+    command.run("pulumi", "preview")
+    assert "/offline/bin" not in command.path_of("pulumi preview")
+
+
 @pytest.mark.parametrize("words", [["--stack", "alice"], ["-s", "alice"], ["--stack=alice"]])
 def test_stack_in_the_arguments_of_pulumi_is_the_one(
     command: CommandLine, words: list[str]
@@ -234,3 +244,24 @@ def test_stack_in_the_arguments_of_pulumi_is_the_one(
     command.run("pulumi", "preview", *words)
     environment = command.environment_of("pulumi preview")
     assert environment["PULUMI_OPTION_CONFIG_FILE"].endswith("/.podium/Pulumi.alice.yaml")
+
+
+def test_settings_of_a_new_stack_create_it(command: CommandLine) -> None:
+    command.set(stacks={}, failing={"pulumi config set": "seen"})
+    assert command.run("pulumi", "config", "set", "pgadminPort", "9085").code == 1
+    assert command.stack["resources"] == []
+
+
+def test_stack_that_pulumi_inits_or_removes_leaves_the_shared_file_alone(
+    command: CommandLine,
+) -> None:
+    shared = command.folder / "Pulumi.dev.yaml"
+    shared.write_text("config: {podium:hostName: here}\n")
+    command.set(stacks={})
+    assert command.run("pulumi", "stack", "init") == Ended(0, "Created the stack dev.\n", "")
+    assert command.stack["resources"] == []
+    local = command.folder / ".podium/Pulumi.dev.yaml"
+    assert local.exists()
+    assert command.run("pulumi", "stack", "rm", "dev", "--yes").code == 0
+    assert not local.exists()
+    assert shared.read_text() == "config: {podium:hostName: here}\n"

@@ -11,7 +11,7 @@ ACTING = ("pulumi up", "pulumi destroy", "setup images")
 
 
 @pytest.mark.parametrize(
-    ("tag", "offline"), [("official", False), ("genuine", False), (None, False), ("offline", True)]
+    ("tag", "offline"), [("official", False), ("older", False), (None, False), ("offline", True)]
 )
 def test_down_uses_the_parts_of_the_stack(
     command: CommandLine, tag: str | None, offline: bool

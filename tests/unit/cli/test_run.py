@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from cli import follow as following
+from cli import output
 from cli.commands import run as run_command
 from infra.kestra.client import KestraClient
 from tests.unit.cli.command_line import CommandLine, Ended
@@ -362,3 +364,20 @@ def test_server_is_asked_with_the_login_of_the_stack(command: CommandLine) -> No
     )
     login = base64.b64encode(b"admin@example.com:Secret-1").decode()
     assert seen == [f"Basic {login}"]
+
+
+def test_terminal_shows_a_table_and_the_log_below(
+    follow: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output.console, "_force_terminal", True)
+    monkeypatch.setattr(output.console, "_width", 80)
+    attempted = {**task("load", step("RUNNING", "01"), step("FAILED", "03")), "attempts": [{}, {}]}
+    lines = [line("load", "02", f"line {number}") for number in range(30)]
+    shown = follow(Server(("FAILED", [attempted], lines)))
+    picture = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.stdout)
+    assert re.search(r"Task +. State +. Duration +. Attempts", picture)
+    assert re.search(r"load +. FAILED +. 2.0 s +. 2 ", picture)
+    assert picture.count("12:00:02  load          INFO  line 0\n") == 1
+    assert picture.count("12:00:02  load          INFO  line 29\n") == 1
+    assert picture.endswith("zoomcamp/taxi_load: FAILED\n")
+    assert shown.code == 1

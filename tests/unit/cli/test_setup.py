@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.machine import Machine
+from tests.unit.cli.machine import ROOT, Machine
 
 
 @pytest.fixture
@@ -34,6 +35,15 @@ def test_remote_docker_that_does_not_answer_is_named(machine: Machine) -> None:
     result = machine.run("cli/setup/docker.sh", DOCKER_HOST="tcp://far:2376")
     assert result.returncode == 1
     assert result.stderr == "The Docker Engine at DOCKER_HOST=tcp://far:2376 does not answer.\n"
+
+
+def test_podium_runs_from_any_folder(tmp_path: Path) -> None:
+    link = tmp_path / "podium"
+    link.symlink_to(ROOT / "podium")
+    (tmp_path / "cli.py").write_text("raise SystemExit('not the command line')")
+    result = subprocess.run([link, "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "Usage: podium" in result.stdout
 
 
 def test_step_prints_one_line_and_names_the_log_of_a_failure(machine: Machine) -> None:

@@ -70,6 +70,14 @@ def test_what_nobody_needs_to_read_is_not_shown(command: CommandLine) -> None:
     assert shown(command, *events) == ""
 
 
+def test_taken_port_is_an_error_with_its_fix(command: CommandLine) -> None:
+    message = "Bind for 127.0.0.1:5432 failed: port is already allocated"
+    command.set(events=[diagnostic("error", message, urn=URN)], succeeds=False)
+    result = command.run("up")
+    assert (result.code, result.stdout) == (255, f"error: Volume postgres-data: {message}\n")
+    assert "./podium pulumi config set postgresPort 6432" in result.stderr
+
+
 def test_summary_counts_the_changes_and_the_seconds(command: CommandLine) -> None:
     assert "\nResources:\n    + 1 created\n\nDuration: 7s\n" in command.run("up").stdout
     assert "\nResources:\n    - 1 deleted\n\nDuration: 7s\n" in command.run("down").stdout

@@ -253,7 +253,7 @@ def test_colors_are_defined_and_stand_out_in_light_and_dark(page: Page) -> None:
         paper = scheme["paper"]
         assert min(contrast(scheme[name], paper) for name in ("yellow", "green")) >= 3
         assert min(contrast(scheme[name], paper) for name in ("ink", "muted", "alarm")) >= 4.5
-        # Told apart by lightness too.
+        # They differ in lightness too.
         assert contrast(scheme["yellow"], scheme["green"]) >= 2
     assert "#00000" not in page.text
 
@@ -271,7 +271,7 @@ def contrast(one: str, other: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def test_totals_of_each_taxi_are_told(page: Page) -> None:
+def test_totals_of_each_taxi_are_in_words(page: Page) -> None:
     assert (
         "Yellow cabs, 2019-01 to 2019-04, 3 months loaded: 178,278 trips, $60,000 "
         "Green cabs, 2019-01 to 2019-01, 1 month loaded: 775 trips, $5,000"
