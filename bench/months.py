@@ -45,6 +45,7 @@ def write_month(
     rows: int,
     *,
     file_format: str = "csv.gz",
+    seed: int = 0,
     dirt: Dirt | None = None,
 ) -> Month:
     """Writes a month of trips under the name that the course's file has.
@@ -55,12 +56,13 @@ def write_month(
         month: the month, YYYY-MM.
         rows: how many trips.
         file_format: csv, csv.gz or parquet: the same trips in each.
+        seed: another number makes other trips.
         dirt: what no file should have; its lines are for csv and csv.gz alone.
 
     Raises:
         subprocess.CalledProcessError: the arguments are wrong; standard error says which.
     """
-    options = {"format": file_format, **(dirt or {})}
+    options = {"format": file_format, "seed": seed, **(dirt or {})}
     command = ["taxi-months", str(folder), taxi, month, str(rows)]
     command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     written = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
