@@ -2,7 +2,7 @@
 SHELL := bash
 export PODIUM_STACK := $(or $(STACK),$(PODIUM_STACK),dev)
 PYTHON := .venv/bin/python
-SCRIPTS = podium .ci/run $(wildcard cli/setup/*.sh offline/setup offline/*/*.sh offline/images/*/*.sh offline/bin/*)
+SCRIPTS = podium .ci/run $(wildcard cli/setup/*.sh offline/setup offline/*.sh offline/*/*.sh offline/images/*/*.sh offline/bin/*)
 
 up: ## Bring the stack STACK (dev) up, and set up what it needs
 	@./podium up

@@ -1,6 +1,7 @@
 """Runs benchmarks and prints what they find: `python -m bench [name ...]`, all without a name."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -16,6 +17,8 @@ _BENCHMARKS: dict[str, Callable[[int], Iterable[object]]] = {
 
 def main() -> None:
     """Runs the command line."""
+    # The offline parts, which are on PATH, run with this Python too.
+    os.environ["PODIUM_PYTHON"] = sys.executable
     # In the background a shell ignores Ctrl-C for us, and Pulumi would wait for plugins to take it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))

@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-import socket
 import subprocess
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,8 @@ import httpx
 import yaml
 from psycopg.conninfo import conninfo_to_dict
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from bench.project import free_ports
 
 _START_SECONDS = 60
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -113,7 +114,7 @@ def running_kestra(
     """
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(TemporaryDirectory(prefix="podium-bench-kestra-")))
-        port, management_port = _free_ports(2)
+        port, management_port = free_ports(2)
         url, username = f"http://127.0.0.1:{port}", "admin@kestra.dev"
         password = f"Aa1{secrets.token_hex()}"
         login = conninfo_to_dict(database)
@@ -170,11 +171,3 @@ def jdbc_url(database: str) -> str:
 )
 def _wait_for(url: str) -> None:
     httpx.get(url)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as probes:
-        sockets = [
-            probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [int(probe.getsockname()[1]) for probe in sockets]

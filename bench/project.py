@@ -2,7 +2,9 @@
 
 import os
 import secrets
+import socket
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 PROJECT_FOLDER = Path(__file__).parents[1]
@@ -69,3 +71,16 @@ class Project:
         )
         if result.returncode:
             raise RuntimeError(result.stdout + result.stderr)
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns loopback ports that are free now.
+
+    Args:
+        count: how many.
+    """
+    with ExitStack() as probes:
+        sockets = [
+            probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [int(probe.getsockname()[1]) for probe in sockets]

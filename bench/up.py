@@ -5,7 +5,6 @@ of its own.
 """
 
 import shutil
-import socket
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,10 +14,10 @@ import yaml
 
 from bench.comparison import Comparison, seconds
 from bench.containers import Containers, remove_stack
-from bench.project import PROJECT_FOLDER, STACK, Project
+from bench.project import PROJECT_FOLDER, STACK, Project, free_ports
 from cli import offline
 
-_PORTS = ("postgresPort", "kestraPort", "kestraManagementPort", "pgadminPort")
+_PROJECT = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())
 
 
 def compare(rounds: int) -> list[Comparison]:
@@ -59,21 +58,16 @@ def _platform(folder: Path) -> Project:
     others = shutil.ignore_patterns(".*", "Pulumi.*.yaml", "data", "__pycache__")
     shutil.copytree(PROJECT_FOLDER, copy, ignore=others)
     taxi_folder.mkdir()
-    with ExitStack() as probes:
-        sockets = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _PORTS]
-        ports = [str(probe.getsockname()[1]) for probe in sockets]
-    settings = dict(zip(_PORTS, ports, strict=True))
-    return Project(
-        copy, {**offline.load_stack().config, **settings, "taxiSource": str(taxi_folder)}
-    )
+    keys = [key for key in _PROJECT["config"] if key.endswith("Port")]
+    ports = dict(zip(keys, map(str, free_ports(len(keys))), strict=True))
+    return Project(copy, {**offline.load_stack().config, **ports, "taxiSource": str(taxi_folder)})
 
 
 def _empty(folder: Path) -> Project:
     """Returns a project whose program declares nothing."""
     empty = folder / "empty"
     empty.mkdir()
-    project = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())
-    settings = {"name": "empty", "runtime": project["runtime"]}
+    settings = {"name": "empty", "runtime": _PROJECT["runtime"]}
     (empty / "Pulumi.yaml").write_text(yaml.safe_dump(settings))
     (empty / "__main__.py").write_text("import pulumi\n")
     return Project(empty, {})

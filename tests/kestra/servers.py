@@ -28,7 +28,6 @@ from psycopg import sql
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 ROOT = Path(__file__).parents[2]
-_IMAGES = ("podium-offline/postgres:17", "postgres:17")
 
 
 @dataclass(frozen=True)
@@ -362,20 +361,15 @@ def docker_client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="session")
 def postgres_image(docker_client: docker.DockerClient) -> str:
-    """The image to test on: PODIUM_TEST_POSTGRES_IMAGE, or the first of _IMAGES there is."""
-    named = os.environ.get("PODIUM_TEST_POSTGRES_IMAGE")
-    candidates = (named,) if named else _IMAGES
-    for image in candidates:
-        try:
-            docker_client.images.get(image)
-        except ImageNotFound:
-            continue
-        return image
-    image = candidates[-1]
+    """The image to test on: PODIUM_TEST_POSTGRES_IMAGE, or the official one; pulled if missing."""
+    image = os.environ.get("PODIUM_TEST_POSTGRES_IMAGE", "postgres:17")
     try:
-        docker_client.images.pull(image)
-    except DockerException as error:
-        unavailable(f"no PostgreSQL image ({', '.join(candidates)}): {error}")
+        docker_client.images.get(image)
+    except ImageNotFound:
+        try:
+            docker_client.images.pull(image)
+        except DockerException as error:
+            unavailable(f"no PostgreSQL image {image}: {error}")
     return image
 
 
