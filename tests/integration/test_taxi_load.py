@@ -77,7 +77,7 @@ def loaded(warehouse: Warehouse, taxi: str, month: str) -> list[dict[str, Any]]:
     )
 
 
-def month_as_told(warehouse: Warehouse) -> list[Any]:
+def content_of_the_month(warehouse: Warehouse) -> list[Any]:
     """All that a month leaves in the warehouse, but for the loads themselves."""
     return [
         warehouse.rows(query)
@@ -234,12 +234,12 @@ def test_a_file_with_other_columns_is_refused(
 ) -> None:
     write_month(warehouse.folder, "yellow", "2019-01", 100)
     warehouse.load("yellow", "2019-01")
-    before = month_as_told(warehouse)
+    before = content_of_the_month(warehouse)
     bad = write_month(warehouse.folder, "yellow", "2019-01", 99, file_format=file_format, dirt=dirt)
     errors = warehouse.load_fails("yellow", "2019-01", format=file_format)
     assert f"{bad.path.name}: {message}" in errors
     assert "columns/yellow.csv" in errors
-    assert month_as_told(warehouse) == before
+    assert content_of_the_month(warehouse) == before
     assert warehouse.rows("SELECT state FROM quality.loads ORDER BY started_at") == [
         {"state": "LOADED"},
         {"state": "FAILED"},
@@ -329,11 +329,11 @@ DIRTY = Dirt(bad_numbers=10, bad_times=5, short_lines=3, long_lines=2)
 def test_too_many_rejects_leave_the_month_as_it_was(warehouse: Warehouse) -> None:
     write_month(warehouse.folder, "yellow", "2019-01", 500)
     warehouse.load("yellow", "2019-01")
-    before = month_as_told(warehouse)
+    before = content_of_the_month(warehouse)
     write_month(warehouse.folder, "yellow", "2019-01", 980, dirt=DIRTY)
     errors = warehouse.load_fails("yellow", "2019-01")
     assert "2.0 % of the lines are no trips, more than the 1 %" in errors
-    assert month_as_told(warehouse) == before
+    assert content_of_the_month(warehouse) == before
     failed = warehouse.rows("SELECT * FROM quality.loads WHERE state = 'FAILED'")
     assert [(load["rows_read"], load["rows_rejected"]) for load in failed] == [(1000, 20)]
     assert (
@@ -394,20 +394,20 @@ def test_trips_that_the_courses_key_merges_both_stay(warehouse: Warehouse) -> No
 def test_the_same_file_again_changes_nothing(warehouse: Warehouse) -> None:
     write_month(warehouse.folder, "yellow", "2019-01", 300)
     warehouse.load("yellow", "2019-01")
-    before = month_as_told(warehouse)
+    before = content_of_the_month(warehouse)
     partition = warehouse.value("SELECT 'trips.yellow_2019_01'::regclass::oid")
     again = warehouse.load("yellow", "2019-01")
     assert (again["state"], again["rows_loaded"]) == ("UNCHANGED", None)
-    assert month_as_told(warehouse) == before
+    assert content_of_the_month(warehouse) == before
     assert warehouse.value("SELECT 'trips.yellow_2019_01'::regclass::oid") == partition
 
 
 def test_a_load_by_force_reads_the_file_again(warehouse: Warehouse) -> None:
     write_month(warehouse.folder, "yellow", "2019-01", 300)
     warehouse.load("yellow", "2019-01")
-    before = month_as_told(warehouse)
+    before = content_of_the_month(warehouse)
     assert warehouse.load("yellow", "2019-01", force="true")["state"] == "LOADED"
-    assert month_as_told(warehouse) == before
+    assert content_of_the_month(warehouse) == before
 
 
 def test_a_month_that_was_dropped_is_loaded_again(warehouse: Warehouse) -> None:
@@ -442,7 +442,7 @@ def test_the_file_before_the_correction_can_come_back(warehouse: Warehouse) -> N
 # --- what is recorded of a load -------------------------------------------------------------------
 
 
-def test_the_quality_of_a_load_is_told(warehouse: Warehouse) -> None:
+def test_the_quality_of_a_load_is_recorded(warehouse: Warehouse) -> None:
     written = write_month(
         warehouse.folder, "yellow", "2020-07", 10_000, dirt=Dirt(bad_times=7, short_lines=5)
     )
@@ -539,7 +539,7 @@ def test_a_month_is_a_partition_with_every_index(warehouse: Warehouse) -> None:
         )
 
 
-def test_a_table_of_an_earlier_version_is_told(warehouse: Warehouse) -> None:
+def test_a_table_of_an_earlier_version_is_named(warehouse: Warehouse) -> None:
     warehouse.execute("CREATE TABLE trips.yellow (trip_id uuid PRIMARY KEY)")
     write_month(warehouse.folder, "yellow", "2019-01", 50)
     assert "trips.yellow or trips.green is a table without partitions" in (

@@ -126,10 +126,10 @@ def test_described_flows_exist() -> None:
 @pytest.mark.parametrize(
     ("line", "refused"),
     [
-        ("a fault of the server", "fault"),
-        ("The user is told so.", "told"),
-        ("It gives way to readers.", "gives way"),
-        ("made of the genuine parts", "genuine"),
+        ("a fault of the server", "fault"),  # language: ok
+        ("The user is told so.", "told"),  # language: ok
+        ("It gives way to readers.", "gives way"),  # language: ok
+        ("made of the genuine parts", "genuine"),  # language: ok
         ("by default, and defaults", None),
         ("the JDBC driver", None),
         ("Fault injection  # language: ok", None),

@@ -1,4 +1,4 @@
--- PostgreSQL, one transaction: the staged rows become the month's partition, and are told about.
+-- PostgreSQL, one transaction: the staged rows become the month's partition, with its reports and quality row.
 DO $$
 BEGIN
   -- Loads of one month publish one after another.
@@ -27,7 +27,7 @@ WHERE taxi = '{{ inputs.taxi }}' AND month = '{{ inputs.month }}-01'
   AND load_id <> '{{ execution.id }}'
   AND load_id NOT IN (SELECT load_id FROM quality.loads WHERE state = 'RUNNING');
 
--- While this waits for readers, new ones wait for it: so it gives way again and again. It waits
+-- While this waits for readers, new ones wait for it: so it releases its lock again and again. It waits
 -- longer than deadlock_timeout, so that a deadlock is its own and no reader's.
 DO $$
 BEGIN
