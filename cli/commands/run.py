@@ -1,6 +1,7 @@
 """`podium run`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from cli.follow import ENDED, SUCCESSFUL, Event, Look, follow
+from cli.follow import ENDED, SUCCESSFUL, Event, Look, Task, follow
 from cli.output import console, print_table
 from cli.processes import PROJECT_FOLDER
 from cli.stack import Stack
@@ -100,9 +101,9 @@ def _run_flow(client: KestraClient, flow: tuple[str, str], inputs: Mapping[str, 
     console.print(f"{name}: execution {execution['id']}")
     state = ""
     try:
-        with _TableView() if console.is_terminal else _LineView() as view:
+        with _live_table() if console.is_terminal else nullcontext(_print_lines) as show:
             for look in follow(client, execution["id"]):
-                view.show(look)
+                show(look)
                 state = look.state
     except KeyboardInterrupt:
         console.print(f"\n{name} goes on running: {execution['url']}")
@@ -111,54 +112,38 @@ def _run_flow(client: KestraClient, flow: tuple[str, str], inputs: Mapping[str, 
     return 0 if state in SUCCESSFUL else 1
 
 
-class _LineView:
-    """One line for each line of the log and each task that has ended."""
-
-    def __enter__(self) -> "_LineView":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def show(self, look: Look) -> None:
-        for event in look.events:
-            print(_line(event), flush=True)
+def _print_lines(look: Look) -> None:
+    """Prints one line for each line of the log and each task that has ended."""
+    for event in look.events:
+        print(_line(event), flush=True)
 
 
-class _TableView:
-    """A table of the tasks with the end of the log below, drawn anew as time goes by."""
+@contextmanager
+def _live_table() -> Iterator[Callable[[Look], None]]:
+    """Draws a table of the tasks with the end of the log below, anew as time goes by."""
+    spinner = Spinner("dots", text="RUNNING")
+    tasks: list[Task] = []
+    lines: list[str] = []
+    shown_lines = _LINES_BELOW_TABLE
 
-    def __init__(self) -> None:
-        self._look = Look("CREATED", [], [])
-        self._lines: list[str] = []
-        self._shown_lines = _LINES_BELOW_TABLE
-        self._spinner = Spinner("dots")
-        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=8)
+    def show(look: Look) -> None:
+        tasks[:] = look.tasks
+        lines.extend(_line(event) for event in look.events if event.text.split()[0] not in ENDED)
 
-    def __enter__(self) -> "_TableView":
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # The last picture stays on the screen, and has the whole log.
-        self._shown_lines = 0
-        self._live.stop()
-
-    def show(self, look: Look) -> None:
-        self._look = look
-        self._lines.extend(
-            _line(event) for event in look.events if event.text.split()[0] not in ENDED
-        )
-
-    def _render(self) -> Group:
+    def draw() -> Group:
         table = Table("Task", "State", "Duration", "Attempts")
-        for task in self._look.tasks:
-            state: Any = Text(task.state, style=_COLORS.get(task.state, ""))
-            if task.state == "RUNNING":
-                self._spinner.update(text="RUNNING")
-                state = self._spinner
-            table.add_row(task.name, state, f"{task.seconds:.1f} s", str(task.attempts))
-        return Group(table, Text("\n".join(self._lines[-self._shown_lines :])))
+        for task in tasks:
+            state = Text(task.state, style=_COLORS.get(task.state, ""))
+            shown = spinner if task.state == "RUNNING" else state
+            table.add_row(task.name, shown, f"{task.seconds:.1f} s", str(task.attempts))
+        return Group(table, Text("\n".join(lines[-shown_lines:])))
+
+    with Live(get_renderable=draw, console=console, refresh_per_second=8):
+        try:
+            yield show
+        finally:
+            # The last picture stays on the screen, and has the whole log.
+            shown_lines = 0
 
 
 def _line(event: Event) -> str:
