@@ -19,7 +19,7 @@ from cli.commands.stacks import stacks
 from cli.commands.status import status
 from cli.commands.up import up
 from cli.commands.urls import urls
-from cli.stack import Stack, cli_message
+from cli.stack import DEFAULT_STACK, Stack, cli_message
 from infra.kestra.client import KestraError
 
 # What a shell reports for a command that ended by Ctrl-C.
@@ -33,9 +33,9 @@ class _Podium(click.Group):
         try:
             code = super().invoke(ctx)
         except StackNotFoundError as error:
-            name = ctx.obj.name
+            stack = ctx.obj
             raise click.ClickException(
-                f"There is no stack {name}: ./podium --stack {name} up"
+                f"There is no stack {stack.name}: {stack.podium} up"
             ) from error
         except CommandError as error:
             raise click.ClickException(cli_message(error)) from error
@@ -58,7 +58,7 @@ class _Podium(click.Group):
     "name",
     metavar="NAME",
     envvar="PODIUM_STACK",
-    default="dev",
+    default=DEFAULT_STACK,
     show_default=True,
     show_envvar=True,
     help="The stack to work on.",

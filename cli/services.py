@@ -27,9 +27,7 @@ def container_of(stack: Stack, service: str) -> str:
     """
     services = list_containers(stack)
     if not services:
-        raise click.ClickException(
-            f"Stack {stack.name} is not up: ./podium --stack {stack.name} up"
-        )
+        raise click.ClickException(f"Stack {stack.name} is not up: {stack.podium} up")
     if service not in services:
         names = ", ".join(sorted(services))
         raise click.ClickException(

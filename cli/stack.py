@@ -12,6 +12,7 @@ from cli import environment, offline, stack_settings
 from cli.processes import PROJECT_FOLDER
 
 # The stack keeps its answer to "which parts?" as a tag.
+DEFAULT_STACK = "dev"
 _PARTS_TAG = "podium:parts"
 
 
@@ -32,6 +33,11 @@ class Stack:
     def __init__(self, name: str) -> None:
         """Keeps the name; whatever is asked first prepares the environment."""
         self.name = name
+
+    @property
+    def podium(self) -> str:
+        """The command line on this stack, for messages that say what to run next."""
+        return "./podium" if self.name == DEFAULT_STACK else f"./podium --stack {self.name}"
 
     @cached_property
     def workspace(self) -> LocalWorkspace:
@@ -94,9 +100,7 @@ class Stack:
         except StackNotFoundError:
             outputs = {}
         if not outputs:
-            raise click.ClickException(
-                f"Stack {self.name} is not up: ./podium --stack {self.name} up"
-            )
+            raise click.ClickException(f"Stack {self.name} is not up: {self.podium} up")
         return {name: output.value for name, output in outputs.items()}
 
     def environment(self, parts: Parts | None) -> dict[str, str]:

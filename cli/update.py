@@ -26,6 +26,8 @@ _OPERATIONS = {
 }
 # One step of a replacement is enough; the others are its parts.
 _UNSEEN = frozenset({"same", "replace", "delete-replaced", "read", "refresh", "discard"})
+# Dozens of each, none of which takes long: the summary counts them.
+_QUIET = ("Grant", "DefaultPrivileges")
 # The notice says that Pulumi uses the offline providers; the program has said why it ended.
 _NOISE = ("from $PATH", "program exited with non-zero exit code")
 
@@ -130,6 +132,8 @@ class _Progress:
         self._status.update(f"{self._done}{self._of_total} resources")
         # A component has no provider, and nothing to wait for.
         if metadata["op"] in _UNSEEN or not metadata["provider"]:
+            return
+        if metadata["type"].endswith(_QUIET):
             return
         mark, word = _OPERATIONS[metadata["op"]]
         now = time.monotonic()

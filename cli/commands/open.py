@@ -20,6 +20,6 @@ def open_page(stack: Stack, page: str) -> None:
     elif REPORT.exists():
         url = REPORT.as_uri()
     else:
-        raise click.ClickException(f"There is no report: ./podium --stack {stack.name} report")
+        raise click.ClickException(f"There is no report: {stack.podium} report")
     click.echo(url)
     webbrowser.open(url)

@@ -26,7 +26,7 @@ def report(stack: Stack, output: Path) -> None:
     from report.page import render_page
     from report.warehouse import read_warehouse
 
-    outputs, podium = stack.outputs, f"./podium --stack {stack.name}"
+    outputs, podium = stack.outputs, stack.podium
     try:
         with psycopg.connect(
             host=outputs["postgresHost"],

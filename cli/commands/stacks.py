@@ -20,6 +20,6 @@ def stacks(stack: Stack) -> None:
         for found in stack.workspace.list_stacks()
     ]
     if not rows:
-        click.echo(f"There is no stack yet: ./podium --stack {stack.name} up")
+        click.echo(f"There is no stack yet: {stack.podium} up")
         return
     print_table(("Stack", "Parts", "Resources", "Last update (UTC)"), rows)

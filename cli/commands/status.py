@@ -31,7 +31,7 @@ def status(stack: Stack) -> None:
     console.print()
     containers = list_containers(stack)
     if not containers:
-        console.print(f"It is not up: ./podium --stack {stack.name} up")
+        console.print(f"It is not up: {stack.podium} up")
         return
     services = [[name, *_service(item)] for name, item in sorted(containers.items())]
     print_table(("Service", "State", "Health", "Ports", "Memory"), services)

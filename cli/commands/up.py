@@ -141,6 +141,6 @@ def _print_ends(stack: Stack, parts: Parts) -> None:
     outputs = stack.outputs
     console.print(f"\nKestra:    {outputs['kestraUrl']} as {outputs['kestraUser']}")
     console.print(f"pgAdmin:   {outputs['pgadminUrl']} as {outputs['pgadminUser']}")
-    console.print(f"Passwords: ./podium --stack {stack.name} urls --show-passwords")
+    console.print(f"Passwords: {stack.podium} urls --show-passwords")
     if parts is Parts.OFFLINE:
         console.print(offline.load_stack().notice)

@@ -33,4 +33,4 @@ def urls(stack: Stack, show_passwords: bool) -> None:
     rows.append(["Kestra's health and metrics", outputs["kestraManagementUrl"], "", ""])
     print_table(("What", "Where", "User", "Password"), rows)
     if not show_passwords:
-        click.echo(f"Passwords: ./podium --stack {stack.name} urls --show-passwords")
+        click.echo(f"Passwords: {stack.podium} urls --show-passwords")

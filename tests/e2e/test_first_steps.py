@@ -1,4 +1,4 @@
-"""The commands of docs/first-steps.md print what the page shows."""
+"""The commands of README and docs work, and print what the page of the first steps shows."""
 
 import re
 import shutil
@@ -8,9 +8,10 @@ from pathlib import Path
 import docker
 import pytest
 
+from tests.documentation import PAGES, commands, is_run
 from tests.e2e.conftest import Project
 
-_PAGE = Path(__file__).parents[2] / "docs/first-steps.md"
+_PAGE = Path("docs/first-steps.md")
 _STACK = "first-steps"
 # What differs from one machine and run to the next.
 _PLACEHOLDERS = (
@@ -57,30 +58,51 @@ def _assert_shown(expected: list[str], printed: list[str]) -> None:
     assert skipping or not any(printed[position:]), printed[position:]
 
 
-def test_the_page_shows_what_a_new_user_sees(
+class _Shell:
+    """Runs the commands of the docs in the copy of the project, on a stack of their own."""
+
+    def __init__(self, project: Project) -> None:
+        self._folder = project.folder
+        self._environment = project.environment | {"PODIUM_STACK": _STACK}
+
+    def run(self, command: str) -> list[str]:
+        """Returns the lines that a command prints; it must succeed."""
+        result = subprocess.run(
+            command,
+            shell=True,
+            cwd=self._folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout
+        return result.stdout.splitlines()
+
+
+def test_commands_of_the_docs_do_what_the_pages_show(
     project: Project, docker_client: docker.DockerClient
 ) -> None:
-    blocks = re.findall(r"^```console\n\$ (.*?)\n(.*?)^```", _PAGE.read_text(), re.M | re.S)
-    assert len(blocks) >= 9
-    environment = project.environment | {"PODIUM_STACK": _STACK}
-    (month,) = [
-        each for each in project.months if each.path.name.startswith("yellow_tripdata_2019")
-    ]
+    shell = _Shell(project)
+    month = next(each for each in project.months if each.taxi == "yellow")
+    steps = [step for step in commands(_PAGE) if is_run(step)]
+    *until_down, down = steps
+    assert down.text == "make down"
+    others = {
+        command.text
+        for page in PAGES
+        for command in commands(page)
+        if is_run(command) and command.text not in {step.text for step in steps}
+    }
     try:
-        for command, output in blocks:
-            if command.startswith("cp "):
-                shutil.copy(month.path, project.folder / "data/taxi")
-                continue
-            result = subprocess.run(
-                command,
-                shell=True,
-                cwd=project.folder,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            assert result.returncode == 0, result.stdout
-            _assert_shown(output.splitlines(), result.stdout.splitlines())
+        for step in until_down:
+            _assert_shown(step.output, shell.run(step.text))
+            # As soon as `up` has made the folder for it.
+            shutil.copy(month.path, project.folder / "data/taxi")
+        for command in sorted(others):
+            shell.run(command)
     finally:
-        subprocess.run(["make", "down"], cwd=project.folder, env=environment, check=True)
+        printed = shell.run(down.text)
+    _assert_shown(down.output, printed)

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -18,15 +19,8 @@ from tests.pgadmin import connect_servers
 
 # What is in flows/, each in its first revision.
 FLOWS = {
-    f"zoomcamp/{name}": 1
-    for name in (
-        "hello_etl",
-        "hello_python",
-        "taxi_backfill",
-        "taxi_load",
-        "taxi_schedule",
-        "zones_load",
-    )
+    f"{path.parent.name}/{path.stem}": 1
+    for path in (Path(__file__).parents[2] / "flows").glob("*/*.yaml")
 }
 # The first `up` may have to build or pull every image.
 pytestmark = [pytest.mark.timeout(1200)]

@@ -10,37 +10,11 @@ import pytest
 
 from cli.__main__ import main
 from docs.check import language_errors, settings_page
+from tests.documentation import NOT_RUN, PAGES, commands
 from tests.unit.harness import PROJECT, PROJECT_FOLDER
 
-PAGES = [
-    Path(name)
-    for name in subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-        cwd=PROJECT_FOLDER,
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout.splitlines()
-]
+FIRST_STEPS = Path("docs/first-steps.md")
 every_page = pytest.mark.parametrize("page", PAGES, ids=str)
-# Commands that no test runs, each with the reason.
-NOT_RUN = {
-    r"export DOCKER_HOST=": "needs a second Docker host",
-    r"ssh ": "needs a second Docker host",
-    r"\./podium --stack team ": "needs a second Docker host",
-    r"docker (rm|volume rm|network rm) ": "deletes by label what a test of this project may need",
-    r"mkdir orchestra|pulumi new ": "makes another project; pulumi new downloads nothing here",
-    r"make (lint|test|test-unit|bench)": "is what runs the tests, or takes minutes",
-    r"pre-commit ": "needs a Git hook",
-}
-
-
-def commands(page: Path) -> list[str]:
-    """Returns the commands in the console blocks of a page, without comments."""
-    text = (PROJECT_FOLDER / page).read_text()
-    blocks = re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    lines = (line for block in blocks for line in block.splitlines() if line.startswith("$ "))
-    return [line.removeprefix("$ ").partition("  #")[0].strip() for line in lines]
 
 
 def podium_words(text: str) -> Iterator[list[str]]:
@@ -102,16 +76,19 @@ def test_every_command_of_podium_is_in_the_readme() -> None:
     assert all(isinstance(command, click.Command) for command in main.commands.values())
 
 
-def test_every_command_in_the_docs_is_run_by_a_test_or_listed() -> None:
-    run = "\n".join(path.read_text() for path in (PROJECT_FOLDER / "tests/e2e").glob("*.py"))
-    run += "\n".join(commands(Path("docs/first-steps.md")))
-    missing = {
-        f"{page}: {command}"
-        for page in PAGES
-        for command in commands(page)
-        if not any(re.match(pattern, command) for pattern in NOT_RUN) and command not in run
-    }
-    assert not missing
+def test_readme_shows_the_commands_and_outputs_of_the_first_steps() -> None:
+    steps = commands(FIRST_STEPS)
+    for command in commands(Path("README.md")):
+        shown = [line for line in command.output if line not in ("...", "")]
+        assert shown
+        assert set(shown) <= {
+            line for step in steps if step.text == command.text for line in step.output
+        }
+
+
+def test_commands_that_no_test_runs_are_still_in_the_docs() -> None:
+    shown = [command.text for page in PAGES for command in commands(page)]
+    assert all(any(re.match(pattern, text) for text in shown) for pattern in NOT_RUN)
 
 
 def test_described_flows_exist() -> None:

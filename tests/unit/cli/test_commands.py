@@ -34,7 +34,7 @@ OUTPUTS = {
     "readerPassword": "reader-secret",
     "flows": {"zoomcamp/load": 3, "zoomcamp/new": 1},
 }
-SHOW = "./podium --stack dev urls --show-passwords"
+SHOW = "./podium urls --show-passwords"
 
 
 class Container:
@@ -127,7 +127,7 @@ def test_status_of_an_offline_stack_that_is_down_says_so(
     assert command.run("status") == Ended(
         0,
         f"Stack dev: offline parts\n{OFFLINE_STACK['notice']}\n\n"
-        "It is not up: ./podium --stack dev up\n",
+        "It is not up: ./podium up\n",
         "",
     )
 
@@ -209,7 +209,7 @@ def test_stacks_are_listed_with_their_parts(command: CommandLine) -> None:
 
 def test_no_stack_is_no_error(command: CommandLine) -> None:
     command.set(stacks={})
-    assert command.run("stacks").stdout == "There is no stack yet: ./podium --stack dev up\n"
+    assert command.run("stacks").stdout == "There is no stack yet: ./podium up\n"
 
 
 @pytest.mark.parametrize("tag", ["official", "offline"])

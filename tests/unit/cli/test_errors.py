@@ -31,7 +31,7 @@ def test_stack_that_is_not_up_is_named_with_the_fix(
 ) -> None:
     if exists:
         command.add_stack(tag="official")
-    message = "Error: Stack dev is not up: ./podium --stack dev up\n"
+    message = "Error: Stack dev is not up: ./podium up\n"
     assert command.run(*words) == Ended(1, "", message)
 
 

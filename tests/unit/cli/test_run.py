@@ -336,7 +336,7 @@ def test_stack_that_is_not_up_is_named(command: CommandLine, exists: bool) -> No
     if exists:
         command.add_stack(tag="official")
     result = command.run("run", "zoomcamp/taxi_load")
-    assert result == Ended(1, "", "Error: Stack dev is not up: ./podium --stack dev up\n")
+    assert result == Ended(1, "", "Error: Stack dev is not up: ./podium up\n")
 
 
 def test_server_is_asked_with_the_login_of_the_stack(command: CommandLine) -> None:

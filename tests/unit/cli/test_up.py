@@ -72,7 +72,7 @@ def test_new_stack_is_official_where_all_is_available(command: CommandLine) -> N
     assert result.stdout.splitlines()[-3:] == [
         "Kestra:    http://localhost:8080 as admin@example.com",
         "pgAdmin:   http://localhost:8085 as admin@example.com",
-        "Passwords: ./podium --stack dev urls --show-passwords",
+        "Passwords: ./podium urls --show-passwords",
     ]
 
 
