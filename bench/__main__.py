@@ -17,8 +17,9 @@ _BENCHMARKS: dict[str, Callable[[int], Iterable[object]]] = {
 
 def main() -> None:
     """Runs the command line."""
-    # The offline parts, which are on PATH, run with this Python too.
-    os.environ["PODIUM_PYTHON"] = sys.executable
+    # Pulumi programs and the offline parts run with this Python too.
+    python_folder = os.path.dirname(sys.executable)
+    os.environ["PATH"] = os.pathsep.join([python_folder, os.environ["PATH"]])
     # In the background a shell ignores Ctrl-C for us, and Pulumi would wait for plugins to take it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
