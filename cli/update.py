@@ -27,7 +27,7 @@ _OPERATIONS = {
 # One step of a replacement is enough; the others are its parts.
 _UNSEEN = frozenset({"same", "replace", "delete-replaced", "read", "refresh", "discard"})
 # Dozens of each, none of which takes long: the summary counts them.
-_QUIET = ("Grant", "DefaultPrivileges")
+_QUIET = ("Grant ", "DefaultPrivileges ")
 # The notice says that Pulumi uses the offline providers; the program has said why it ended.
 _NOISE = ("from $PATH", "program exited with non-zero exit code")
 
@@ -131,14 +131,13 @@ class _Progress:
         self._done += 1
         self._status.update(f"{self._done}{self._of_total} resources")
         # A component has no provider, and nothing to wait for.
-        if metadata["op"] in _UNSEEN or not metadata["provider"]:
-            return
-        if metadata["type"].endswith(_QUIET):
+        label = _label(metadata["urn"])
+        if metadata["op"] in _UNSEEN or not metadata["provider"] or label.startswith(_QUIET):
             return
         mark, word = _OPERATIONS[metadata["op"]]
         now = time.monotonic()
         seconds = now - self._began.get(metadata["urn"], now)
-        console.print(f"{mark:2} {_label(metadata['urn'])} {word} ({seconds:.1f} s)")
+        console.print(f"{mark:2} {label} {word} ({seconds:.1f} s)")
 
     def _show_failure(self, event: _Event) -> None:
         console.print(f"!  {_label(event['metadata']['urn'])} failed")

@@ -126,8 +126,7 @@ def test_status_of_an_offline_stack_that_is_down_says_so(
     command.add_stack(tag="offline")
     assert command.run("status") == Ended(
         0,
-        f"Stack dev: offline parts\n{OFFLINE_STACK['notice']}\n\n"
-        "It is not up: ./podium up\n",
+        f"Stack dev: offline parts\n{OFFLINE_STACK['notice']}\n\nIt is not up: ./podium up\n",
         "",
     )
 

@@ -49,6 +49,11 @@ def test_each_changed_resource_has_one_line(command: CommandLine, op: str, line:
     assert shown(command, ended(op)) == line
 
 
+def test_grants_are_left_to_the_summary(command: CommandLine) -> None:
+    urn = URN.replace("docker:index/volume:Volume", "postgresql:index/grant:Grant")
+    assert shown(command, ended("create", urn)) == ""
+
+
 def test_components_have_no_line(command: CommandLine) -> None:
     assert shown(command, ended("create", provider="")) == ""
 
