@@ -85,7 +85,7 @@ class KestraClient:
 
     @cached_property
     def version(self) -> str:
-        """The version of the server, such as 1.3.34."""
+        """The version of the server, such as 1.3.0."""
         configs = _json(self._request("GET", "/api/v1/configs"), dict)
         return str(configs.get("version", ""))
 

@@ -100,7 +100,8 @@ class KestraServer:
 
     database: Database
     folder: Path
-    version: str = "1.3.34"
+    # A release that it answers as, or its own.
+    version: str = ""
     auth: bool = True
     globals: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
@@ -114,7 +115,7 @@ class KestraServer:
 
     @property
     def api(self) -> str:
-        return f"{self.base}/api/v1" + ("/main" if self.version.startswith("1.") else "")
+        return f"{self.base}/api/v1" + ("" if self.version.startswith("0.") else "/main")
 
     def configuration(self) -> dict:
         basic = {"username": USERNAME, "password": PASSWORD} if self.auth else {"enabled": False}
@@ -145,7 +146,7 @@ class KestraServer:
             **os.environ,
             # As in the official image: scripts find a Python with the package `kestra`.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "KESTRA_STAND_IN_VERSION": self.version,
+            **({"KESTRA_STAND_IN_VERSION": self.version} if self.version else {}),
             "KESTRA_CONFIGURATION": yaml.safe_dump(self.configuration()),
         }
         for name, value in self.secrets.items():

@@ -25,7 +25,7 @@ _BINARY = bytes(range(256))
 _numbers = count()
 
 SERVERS: dict[str, dict[str, Any]] = {
-    "1.3": {"version": "1.3.34"},
+    "today": {},
     "0.20": {"version": "0.20.7"},
     "0.20 without login": {"version": "0.20.7", "auth": False},
 }

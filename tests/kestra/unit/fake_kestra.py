@@ -51,7 +51,7 @@ class FakeKestra:
         self.key_values: dict[str, Props] = {}
         self.ttls: dict[str, str | None] = {}
         self.dashboards: dict[str, str] | None = {}
-        self.version = "1.3.34"
+        self.version = "1.3.0"
         self.validation: Props = {}
         self.refused: dict[str, str] = {}
         self.asked: Counter[str] = Counter()

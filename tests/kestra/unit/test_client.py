@@ -22,7 +22,7 @@ class Server:
 
     def __init__(self, *answers: Answer, configs: httpx.Response | None = None) -> None:
         self._answers = chain(answers, repeat(answers[-1]))
-        self._configs = configs or httpx.Response(200, json={"version": "1.3.34"})
+        self._configs = configs or httpx.Response(200, json={"version": "1.3.0"})
         self.requests: list[httpx.Request] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -61,7 +61,7 @@ def no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
         ("0.20.7", "/api/v1"),
         ("0.22.15", "/api/v1"),
         ("0.23.0", "/api/v1/main"),
-        ("1.3.34", "/api/v1/main"),
+        ("1.3.0", "/api/v1/main"),
         ("2.0.0-SNAPSHOT", "/api/v1/main"),
     ],
 )
@@ -315,8 +315,8 @@ def test_a_dashboard_whose_answer_is_lost_is_looked_for_before_it_is_sent_again(
         ("0.24.9", 200, False, 0),
         ("1.0.0", 200, True, 1),
         ("2.0.0-SNAPSHOT", 200, True, 1),
-        ("1.3.34", 404, False, 1),
-        ("1.3.34", 501, False, 1),
+        ("1.3.0", 404, False, 1),
+        ("1.3.0", 501, False, 1),
     ],
 )
 def test_whether_a_server_has_dashboards_is_asked_once(

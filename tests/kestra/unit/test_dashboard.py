@@ -39,7 +39,7 @@ def without_dashboards(kestra: FakeKestra, version: str) -> str:
 
 def with_dashboards(kestra: FakeKestra) -> None:
     """Makes a server a newer one, which a new process of the provider talks to."""
-    kestra.version = "1.3.34"
+    kestra.version = "1.3.0"
     kestra.dashboards = {}
     connection._client.cache_clear()
     connection._answering_client.cache_clear()
@@ -180,7 +180,7 @@ def test_read_finds_what_became_of_the_dashboard(kestra: FakeKestra):
     assert (gone.id, gone.outs) == ("", {})
 
 
-@pytest.mark.parametrize("version", ["0.20.7", "0.24.3", "1.3.34"])
+@pytest.mark.parametrize("version", ["0.20.7", "0.24.3", "1.3.0"])
 def test_a_dashboard_is_registered_once_the_server_has_dashboards(
     kestra: FakeKestra, capsys: pytest.CaptureFixture[str], version: str
 ):

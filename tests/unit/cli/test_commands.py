@@ -85,7 +85,7 @@ def kestra(monkeypatch: pytest.MonkeyPatch) -> None:
             state = {"current": "FAILED", "startDate": "2026-01-01T12:00:00Z"}
             ran = request.url.params["flowId"] == "load"
             return httpx.Response(200, json={"results": [{"state": state}] if ran else []})
-        return httpx.Response(200, json={"version": "1.3.34"})
+        return httpx.Response(200, json={"version": "1.3.0"})
 
     def client(*login: str, wait: float) -> KestraClient:
         return KestraClient(*login, wait=wait, transport=httpx.MockTransport(answer))
