@@ -28,12 +28,14 @@ def local_file(stack: str) -> Path:
     if shared == seen and (path.exists() or not shared):
         return path
     settings, settings_seen = local.setdefault("config", {}), seen.get("config", {})
+    is_encrypted = any("secure" in value for value in settings.values() if isinstance(value, dict))
     for key, value in shared.get("config", {}).items():
         if key not in settings or settings[key] == settings_seen.get(key):
             settings[key] = value
     path.parent.mkdir(exist_ok=True)
-    # What else there is, such as the salt of encrypted values, fits the values that are there.
-    path.write_text(yaml.safe_dump(shared | local))
+    # What else there is, such as a salt, has to fit the encrypted values of this machine.
+    rest = shared | local if is_encrypted else local | shared
+    path.write_text(yaml.safe_dump(rest | {"config": settings}))
     seen_path.write_text(yaml.safe_dump(shared))
     return path
 
