@@ -21,8 +21,8 @@ _FOLDER = ".podium"
 
 def local_file(stack: str) -> Path:
     """Returns the local settings file of a stack, up to date with the shared one."""
-    shared_path = PROJECT_FOLDER / f"Pulumi.{stack}.yaml"
-    path = PROJECT_FOLDER / _FOLDER / shared_path.name
+    path = _path(stack)
+    shared_path = PROJECT_FOLDER / path.name
     seen_path = path.with_suffix(".shared")
     shared, seen, local = _load(shared_path), _load(seen_path), _load(path)
     if shared == seen and (path.exists() or not shared):
@@ -53,7 +53,7 @@ def create_stack(stack: str) -> None:
     delete_local_file(stack)
     path = local_file(stack)
     with TemporaryDirectory() as folder:
-        settings = Path(folder) / f"Pulumi.{stack}.yaml"
+        settings = Path(folder) / path.name
         shutil.copy(PROJECT_FOLDER / "Pulumi.yaml", folder)
         settings.write_text(yaml.safe_dump(_load(path)))
         LocalWorkspace(work_dir=folder).create_stack(stack)
@@ -63,9 +63,14 @@ def create_stack(stack: str) -> None:
 
 def delete_local_file(stack: str) -> None:
     """Forgets what was decided on this machine for a stack."""
-    path = PROJECT_FOLDER / _FOLDER / f"Pulumi.{stack}.yaml"
+    path = _path(stack)
     path.unlink(missing_ok=True)
     path.with_suffix(".shared").unlink(missing_ok=True)
+
+
+def _path(stack: str) -> Path:
+    """Returns the local file; Pulumi leaves out the organization in its name too."""
+    return PROJECT_FOLDER / _FOLDER / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -77,6 +77,11 @@ def test_setting_that_is_removed_from_the_shared_file_stays(folder: Path) -> Non
     assert local_settings() == {"port": 5432, "image": "offline"}
 
 
+def test_organization_is_not_part_of_the_name_of_the_file(folder: Path) -> None:
+    write_shared(folder, port=5432)
+    assert stack_settings.local_file("acme/podium/dev") == stack_settings.local_file("dev")
+
+
 def test_deleted_local_file_begins_anew(folder: Path) -> None:
     write_shared(folder, port=5432)
     change_local(port=5433)
