@@ -13,7 +13,7 @@ def list_containers(stack: Stack) -> dict[str, Container]:
     Raises:
         docker.errors.DockerException: the Docker Engine does not answer.
     """
-    labels = [f"podium.project={stack.project}", f"podium.stack={stack.name}"]
+    labels = [f"podium.project={stack.project}", f"podium.stack={stack.short_name}"]
     containers = docker.from_env().containers.list(all=True, filters={"label": labels})
     prefix = stack.container_name("")
     return {str(item.name).removeprefix(prefix): item for item in containers}
@@ -27,7 +27,7 @@ def container_of(stack: Stack, service: str) -> str:
     """
     services = list_containers(stack)
     if not services:
-        raise click.ClickException(f"Stack {stack.name} is not up: {stack.podium} up")
+        raise stack.not_up()
     if service not in services:
         names = ", ".join(sorted(services))
         raise click.ClickException(

@@ -56,6 +56,11 @@ class Stack:
         return str(self.workspace.project_settings().name)
 
     @property
+    def short_name(self) -> str:
+        """The name without the organization: the program knows no other."""
+        return self.name.rpartition("/")[2]
+
+    @property
     def exists(self) -> bool:
         """Whether Pulumi knows the stack."""
         try:
@@ -100,7 +105,7 @@ class Stack:
         except StackNotFoundError:
             outputs = {}
         if not outputs:
-            raise click.ClickException(f"Stack {self.name} is not up: {self.podium} up")
+            raise self.not_up()
         return {name: output.value for name, output in outputs.items()}
 
     def environment(self, parts: Parts | None) -> dict[str, str]:
@@ -116,9 +121,13 @@ class Stack:
         first = [providers] if parts is Parts.OFFLINE else []
         return variables | {"PATH": os.pathsep.join([*first, *folders])}
 
+    def not_up(self) -> click.ClickException:
+        """Returns the error of a command that needs a stack that is up."""
+        return click.ClickException(f"Stack {self.name} is not up: {self.podium} up")
+
     def container_name(self, service: str) -> str:
         """Returns the name of the container of a service, such as podium-dev-postgres."""
-        return f"{self.project}-{self.name}-{service}"
+        return f"{self.project}-{self.short_name}-{service}"
 
 
 def cli_message(error: CommandError) -> str:

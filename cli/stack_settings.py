@@ -21,19 +21,21 @@ _FOLDER = ".podium"
 
 def local_file(stack: str) -> Path:
     """Returns the local settings file of a stack, up to date with the shared one."""
-    shared_path = PROJECT_FOLDER / f"Pulumi.{stack}.yaml"
-    path = PROJECT_FOLDER / _FOLDER / shared_path.name
+    path = _path(stack)
+    shared_path = PROJECT_FOLDER / path.name
     seen_path = path.with_suffix(".shared")
     shared, seen, local = _load(shared_path), _load(seen_path), _load(path)
     if shared == seen and (path.exists() or not shared):
         return path
     settings, settings_seen = local.setdefault("config", {}), seen.get("config", {})
+    is_encrypted = any("secure" in value for value in settings.values() if isinstance(value, dict))
     for key, value in shared.get("config", {}).items():
         if key not in settings or settings[key] == settings_seen.get(key):
             settings[key] = value
     path.parent.mkdir(exist_ok=True)
-    # What else there is, such as the salt of encrypted values, fits the values that are there.
-    path.write_text(yaml.safe_dump(shared | local))
+    # What else there is, such as a salt, has to fit the encrypted values of this machine.
+    rest = shared | local if is_encrypted else local | shared
+    path.write_text(yaml.safe_dump(rest | {"config": settings}))
     seen_path.write_text(yaml.safe_dump(shared))
     return path
 
@@ -51,7 +53,7 @@ def create_stack(stack: str) -> None:
     delete_local_file(stack)
     path = local_file(stack)
     with TemporaryDirectory() as folder:
-        settings = Path(folder) / f"Pulumi.{stack}.yaml"
+        settings = Path(folder) / path.name
         shutil.copy(PROJECT_FOLDER / "Pulumi.yaml", folder)
         settings.write_text(yaml.safe_dump(_load(path)))
         LocalWorkspace(work_dir=folder).create_stack(stack)
@@ -61,9 +63,14 @@ def create_stack(stack: str) -> None:
 
 def delete_local_file(stack: str) -> None:
     """Forgets what was decided on this machine for a stack."""
-    path = PROJECT_FOLDER / _FOLDER / f"Pulumi.{stack}.yaml"
+    path = _path(stack)
     path.unlink(missing_ok=True)
     path.with_suffix(".shared").unlink(missing_ok=True)
+
+
+def _path(stack: str) -> Path:
+    """Returns the local file; Pulumi leaves out the organization in its name too."""
+    return PROJECT_FOLDER / _FOLDER / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def up(stack: Stack) -> int:
 def _load_settings(stack: Stack) -> Settings:
     """Validates the configuration before anything is chosen, pulled or built."""
     config = stack.workspace.get_all_config(stack.name)
-    pulumi.runtime.configure(pulumi.runtime.Settings(project=stack.project, stack=stack.name))
+    pulumi.runtime.configure(pulumi.runtime.Settings(project=stack.project, stack=stack.short_name))
     pulumi.runtime.set_all_config(
         {key: entry.value for key, entry in config.items()},
         [key for key, entry in config.items() if entry.secret],

@@ -77,6 +77,11 @@ def test_setting_that_is_removed_from_the_shared_file_stays(folder: Path) -> Non
     assert local_settings() == {"port": 5432, "image": "offline"}
 
 
+def test_organization_is_not_part_of_the_name_of_the_file(folder: Path) -> None:
+    write_shared(folder, port=5432)
+    assert stack_settings.local_file("acme/podium/dev") == stack_settings.local_file("dev")
+
+
 def test_deleted_local_file_begins_anew(folder: Path) -> None:
     write_shared(folder, port=5432)
     change_local(port=5433)
@@ -84,11 +89,11 @@ def test_deleted_local_file_begins_anew(folder: Path) -> None:
     assert local_settings() == {"port": 5432}
 
 
-def test_salt_of_the_shared_file_is_copied_and_the_local_one_kept(folder: Path) -> None:
+@pytest.mark.parametrize(("value", "salt"), [("plain", "second"), ({"secure": "v1:..."}, "first")])
+def test_salt_is_the_one_of_the_encrypted_values(folder: Path, value: Any, salt: str) -> None:
     shared = folder / "Pulumi.dev.yaml"
-    shared.write_text("encryptionsalt: first\n")
-    path = stack_settings.local_file("dev")
-    assert yaml.safe_load(path.read_text())["encryptionsalt"] == "first"
+    shared.write_text("encryptionsalt: first\nconfig: {}\n")
+    change_local(password=value)
     shared.write_text("encryptionsalt: second\nconfig: {port: 1}\n")
-    stack_settings.local_file("dev")
-    assert yaml.safe_load(path.read_text()) == {"encryptionsalt": "first", "config": {"port": 1}}
+    content = yaml.safe_load(stack_settings.local_file("dev").read_text())
+    assert content == {"encryptionsalt": salt, "config": {"password": value, "port": 1}}
