@@ -12,11 +12,11 @@ CREATE MACRO as_numeric(field) AS
 CREATE MACRO as_timestamp(field) AS
   CASE WHEN TRY_CAST(field AS TIMESTAMP) BETWEEN '0001-01-01' AND '9999-12-31'
     AND regexp_full_match(
-      field, ' *\d{4}[-/]\d{1,2}[-/]\d{1,2}([ T]+\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?)? *'
+      field, ' *\d{4}[-/]\d{1,2}[-/]\d{1,2}((T| +)\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?)? *'
     )
     THEN field END;
 CREATE MACRO as_text(field) AS
-  CASE WHEN field <> '' THEN '"' || replace(field, '"', '""') || '"' END;
+  CASE WHEN field <> '' AND NOT contains(field, chr(0)) THEN '"' || replace(field, '"', '""') || '"' END;
 CREATE MACRO problem(header, field, value, type, needed) AS
   CASE
     WHEN value IS NULL AND field <> '' THEN header || ' "' || field || '" is no ' || type
@@ -151,7 +151,7 @@ COPY (
 COPY (
   SELECT
     '{{ execution.id }}', '{{ inputs.taxi }}', '{{ inputs.month }}-01',
-    rowid + getvariable('first_line'), reason, line
+    rowid + getvariable('first_line'), replace(reason, chr(0), '\x00'), replace(line, chr(0), '\x00')
   FROM rows WHERE reason <> ''
 ) TO '{{ outputFiles.rejects }}' (HEADER false);
 
