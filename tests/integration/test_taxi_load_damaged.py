@@ -12,13 +12,9 @@ from typing import Any
 
 import pytest
 
-from offline.months import write_month
-from tests.integration import warehouse_fixtures
-from tests.integration.warehouse_fixtures import Warehouse
+from bench.months import write_month
+from tests.integration.conftest import Warehouse
 from tests.kestra.servers import ROOT
-
-shared_warehouse = warehouse_fixtures.shared_warehouse
-warehouse = warehouse_fixtures.warehouse
 
 MONTH = "2019-01"
 # Files that are no part of the project, with a table of what must come of each.
