@@ -1,7 +1,8 @@
 """Scripts: Python code and commands in a process of their own.
 
 Sources: io.kestra.plugin.scripts.python.Script and Commands as releases 1.3 and 0.20 have them,
-io.kestra.plugin.scripts.exec and io.kestra.plugin.core.runner.Process.
+io.kestra.plugin.scripts.shell.Commands, io.kestra.plugin.scripts.exec and
+io.kestra.plugin.core.runner.Process.
 """
 
 from __future__ import annotations
@@ -342,6 +343,15 @@ class Commands(_Script):
         return [self._local(line, folder) for line in self._list("commands")]
 
 
+class ShellCommands(Commands):
+    """Run commands of a shell."""
+
+    type = "io.kestra.plugin.scripts.shell.Commands"
+    properties = {
+        name: each for name, each in Commands.properties.items() if name not in _DEPENDENCIES
+    }
+
+
 def _anywhere(glob: str) -> str:
     """A glob for files of a namespace: one that begins with a word is for any folder."""
     return f"**/{glob}" if re.match(r"\w", glob) else glob
@@ -368,4 +378,4 @@ def glob_pattern(glob: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-TASKS = (Script, Commands)
+TASKS = (Script, Commands, ShellCommands)

@@ -1,8 +1,8 @@
 -- PostgreSQL: whether the month holds the trips of this very file.
 WITH file AS (
   UPDATE quality.loads
-  SET file_size = {{ outputs.fingerprint.row.file_size }},
-    checksum = '{{ outputs.fingerprint.row.checksum }}'
+  SET file_size = {{ outputs.fingerprint.vars.file_size }},
+    checksum = '{{ outputs.fingerprint.vars.checksum }}'
   WHERE load_id = '{{ execution.id }}'
 ), present AS (
   SELECT checksum FROM quality.loads
@@ -11,5 +11,5 @@ WITH file AS (
 )
 SELECT
   to_regclass('trips.{{ render(vars.partition) }}') IS NOT NULL
-  AND EXISTS (SELECT FROM present WHERE checksum = '{{ outputs.fingerprint.row.checksum }}')
+  AND EXISTS (SELECT FROM present WHERE checksum = '{{ outputs.fingerprint.vars.checksum }}')
   AS unchanged

@@ -1,5 +1,5 @@
 -- DuckDB: a file of trips becomes rows for the warehouse, and rejects with their reason.
-SET memory_limit = '1GB';
+SET memory_limit = '256MB';
 
 -- The text of a field as PostgreSQL takes it; NULL if it is none of the type. Numbers keep their
 -- digits, but some months have their integers written as 1.0.
@@ -8,10 +8,15 @@ CREATE MACRO as_integer(field) AS
     THEN TRY_CAST(field AS INTEGER)::VARCHAR END;
 CREATE MACRO as_numeric(field) AS
   CASE WHEN isfinite(TRY_CAST(field AS DOUBLE)) AND NOT contains(field, '_') THEN field END;
+-- Both databases would leave out a time zone.
 CREATE MACRO as_timestamp(field) AS
-  CASE WHEN TRY_CAST(field AS TIMESTAMP) BETWEEN '0001-01-01' AND '9999-12-31' THEN field END;
+  CASE WHEN TRY_CAST(field AS TIMESTAMP) BETWEEN '0001-01-01' AND '9999-12-31'
+    AND regexp_full_match(
+      field, ' *\d{4}[-/]\d{1,2}[-/]\d{1,2}((T| +)\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?)? *'
+    )
+    THEN field END;
 CREATE MACRO as_text(field) AS
-  CASE WHEN field <> '' THEN '"' || replace(field, '"', '""') || '"' END;
+  CASE WHEN field <> '' AND NOT contains(field, chr(0)) THEN '"' || replace(field, '"', '""') || '"' END;
 CREATE MACRO problem(header, field, value, type, needed) AS
   CASE
     WHEN value IS NULL AND field <> '' THEN header || ' "' || field || '" is no ' || type
@@ -20,7 +25,7 @@ CREATE MACRO problem(header, field, value, type, needed) AS
 
 {% if inputs.format == 'parquet' %}
 CREATE VIEW lines AS
-  SELECT array_to_string(fields, ',') AS line, false AS usual, fields
+  SELECT array_to_string(fields, ',') AS line, false AS usual, NULL AS problem, fields
   FROM (
     SELECT list_value(*COLUMNS(*)) AS fields
     FROM (SELECT coalesce(COLUMNS(*)::VARCHAR, '') FROM read_parquet('{{ workingDir }}/trips'))
@@ -30,9 +35,17 @@ SET VARIABLE header = (
 );
 {% else %}
 -- A row is a whole line: so a reject keeps it as it is, and one that is too short is only a reject.
+-- chr(1) and chr(2) are in no line: check_lines.py puts chr(2) around its reason for a reject.
 CREATE MACRO text_lines(skipped) AS TABLE
   SELECT
-    *,
+    usual,
+    CASE WHEN NOT usual AND line[1] = chr(2) THEN split_part(line, chr(2), 3) ELSE line END AS line,
+    CASE WHEN usual THEN NULL
+      WHEN line[1] = chr(2) THEN split_part(line, chr(2), 2)
+      WHEN contains(line, '"')
+        AND NOT regexp_full_match(line, '("([^"]|"")*"|[^",]*)(,("([^"]|"")*"|[^",]*))*')
+      THEN 'quotes that enclose no field'
+    END AS problem,
     CASE WHEN usual THEN NULL
       WHEN contains(line, '"')
       THEN list_transform(
@@ -45,8 +58,7 @@ CREATE MACRO text_lines(skipped) AS TABLE
     SELECT line, regexp_full_match(line, getvariable('usual')) AS usual
     FROM read_csv(
       '{{ workingDir }}/trips', auto_detect = false, header = false, skip = skipped,
-      columns = {'line': 'VARCHAR'}, delim = chr(1), quote = '', escape = '',
-      compression = '{{ inputs.format == 'csv' ? 'none' : 'gzip' }}'
+      columns = {'line': 'VARCHAR'}, delim = chr(1), quote = '', escape = '', compression = 'none'
     )
   );
 CREATE VIEW lines AS FROM text_lines(1);
@@ -98,8 +110,8 @@ SET VARIABLE usual = (
 -- The others are looked at field by field, by a statement made of the columns that the file has.
 SET VARIABLE read = (
   SELECT
-    'SELECT line, CASE WHEN usual THEN '''' WHEN len(fields) <> ' || count(*)
-    || ' THEN len(fields) || '' fields instead of '
+    'SELECT line, CASE WHEN usual THEN '''' WHEN problem <> '''' THEN problem WHEN len(fields) <> '
+    || count(*) || ' THEN len(fields) || '' fields instead of '
     || count(*) || ''' WHEN line IS NOT NULL THEN coalesce(' || string_agg(
       'problem(''' || header || ''', ' || field || ', ' || value || ', ''' || type || ''', '
       || (required = 'value') || ')', ', '
@@ -113,6 +125,14 @@ SET VARIABLE read = (
   )
 );
 CREATE TEMP TABLE rows AS FROM query(getvariable('read'));
+{% if inputs.format != 'parquet' %}
+SET VARIABLE passed = (
+  SELECT CASE WHEN count(*) + 1 <> {{ outputs.check.vars.lines }} THEN error(
+    '{{ render(vars.file) }}: ' || count(*) + 1 || ' of {{ outputs.check.vars.lines }} lines were read'
+  ) END
+  FROM rows
+);
+{% endif %}
 SET VARIABLE passed = (
   SELECT CASE WHEN count(*) = 0 THEN error('{{ render(vars.file) }}: there is no trip in it.') END
   FROM rows WHERE reason = ''
@@ -131,7 +151,7 @@ COPY (
 COPY (
   SELECT
     '{{ execution.id }}', '{{ inputs.taxi }}', '{{ inputs.month }}-01',
-    rowid + getvariable('first_line'), reason, line
+    rowid + getvariable('first_line'), replace(reason, chr(0), '\x00'), replace(line, chr(0), '\x00')
   FROM rows WHERE reason <> ''
 ) TO '{{ outputFiles.rejects }}' (HEADER false);
 
