@@ -93,7 +93,7 @@ SET VARIABLE passed = (
   ) END
 );
 
--- Most lines are good as they are, which a pattern of the whole line tells at once.
+-- Most lines are good as they are, which one pattern for the whole line shows at once.
 SET VARIABLE usual = (
   SELECT string_agg(
     CASE type
@@ -138,7 +138,7 @@ SET VARIABLE passed = (
   FROM rows WHERE reason = ''
 );
 
--- The rows keep the order of the file, so the number of a row tells its line.
+-- The rows keep the order of the file, so a row has the number of its line.
 SET VARIABLE first_line = (SELECT {{ inputs.format == 'parquet' ? 1 : 2 }} - min(rowid) FROM rows);
 COPY (
   SELECT rowid + getvariable('first_line'), coalesce(trip, line)
