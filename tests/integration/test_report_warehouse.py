@@ -24,7 +24,7 @@ READER, PASSWORD = "report_reader", "secret"
 JANUARY, FEBRUARY = date(2019, 1, 1), date(2019, 2, 1)
 NOTHING_LOADED = (
     "Error: Nothing was loaded into the warehouse of stack dev yet: "
-    "./podium --stack dev run zoomcamp/taxi_load taxi=yellow month=2019-01\n"
+    "./podium run zoomcamp/taxi_load taxi=yellow month=2019-01\n"
 )
 
 
@@ -272,7 +272,7 @@ def test_role_that_may_not_read_is_named_with_the_fix(
         1,
         "",
         "Error: The warehouse of stack dev is not readable (permission denied for schema "
-        "reports): ./podium --stack dev up\n",
+        "reports): ./podium up\n",
     )
 
 
