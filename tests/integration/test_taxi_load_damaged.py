@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import http.server
+import re
 import shutil
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -281,6 +283,19 @@ def test_a_time_may_be_written_in_many_ways(warehouse: Warehouse) -> None:
     warehouse.load("yellow", MONTH)
     rows = warehouse.rows("SELECT pickup_at::text AS time FROM trips.yellow ORDER BY line")
     assert [row["time"] for row in rows] == list(times.values())
+
+
+@pytest.mark.parametrize("length", [100, 50_000])
+def test_a_large_file_takes_little_memory(warehouse: Warehouse, length: int) -> None:
+    write_lines(warehouse, *[b"x" * length] * (300_000_000 // length), file_format="csv")
+    server = warehouse.client.server.process
+    assert server
+    # proc(5): 5 resets VmHWM.
+    Path(f"/proc/{server.pid}/clear_refs").write_text("5")
+    assert "there is no trip in it" in warehouse.load_fails("yellow", MONTH, format="csv")
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    (kibibytes,) = re.findall(r"VmHWM:\s+(\d+)", status)
+    assert int(kibibytes) * 1024 < 512e6
 
 
 # --- zones ----------------------------------------------------------------------------------------
