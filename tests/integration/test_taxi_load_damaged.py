@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from bench.months import write_month
@@ -251,6 +252,22 @@ def test_a_very_long_line_is_one_reject(warehouse: Warehouse, last: bool, file_f
     assert reject["line"] == (202 if last else 102)
     assert reject["reason"] == f"{50_000_000 + (not last)} bytes long"
     assert reject["raw"] == "x" * 1000
+
+
+def test_a_nul_in_a_parquet_file_is_one_reject(warehouse: Warehouse) -> None:
+    path = write_month(warehouse.folder, "yellow", MONTH, 200, file_format="parquet").path
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TABLE trips AS SELECT * REPLACE"
+            " (CASE WHEN row_number() OVER () = 150 THEN 'a' || chr(0) END AS store_and_fwd_flag)"
+            f" FROM read_parquet('{path}')"
+        )
+        connection.execute(f"COPY trips TO '{path}'")
+    load = warehouse.load("yellow", MONTH, format="parquet")
+    assert (load["rows_read"], load["rows_loaded"], load["rows_rejected"]) == (200, 199, 1)
+    assert warehouse.rows("SELECT line, reason FROM quality.rejects") == [
+        {"line": 150, "reason": 'store_and_fwd_flag "a\\x00" is no text'}
+    ]
 
 
 def test_lines_may_end_in_either_way(warehouse: Warehouse) -> None:
