@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import http.server
+import re
 import shutil
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from bench.months import write_month
@@ -251,6 +254,22 @@ def test_a_very_long_line_is_one_reject(warehouse: Warehouse, last: bool, file_f
     assert reject["raw"] == "x" * 1000
 
 
+def test_a_nul_in_a_parquet_file_is_one_reject(warehouse: Warehouse) -> None:
+    path = write_month(warehouse.folder, "yellow", MONTH, 200, file_format="parquet").path
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TABLE trips AS SELECT * REPLACE"
+            " (CASE WHEN row_number() OVER () = 150 THEN 'a' || chr(0) END AS store_and_fwd_flag)"
+            f" FROM read_parquet('{path}')"
+        )
+        connection.execute(f"COPY trips TO '{path}'")
+    load = warehouse.load("yellow", MONTH, format="parquet")
+    assert (load["rows_read"], load["rows_loaded"], load["rows_rejected"]) == (200, 199, 1)
+    assert warehouse.rows("SELECT line, reason FROM quality.rejects") == [
+        {"line": 150, "reason": 'store_and_fwd_flag "a\\x00" is no text'}
+    ]
+
+
 def test_lines_may_end_in_either_way(warehouse: Warehouse) -> None:
     lines = [TRIP.encode() + (b"\r" if number % 3 else b"") for number in range(200)]
     write_lines(warehouse, *lines)
@@ -281,6 +300,19 @@ def test_a_time_may_be_written_in_many_ways(warehouse: Warehouse) -> None:
     warehouse.load("yellow", MONTH)
     rows = warehouse.rows("SELECT pickup_at::text AS time FROM trips.yellow ORDER BY line")
     assert [row["time"] for row in rows] == list(times.values())
+
+
+@pytest.mark.parametrize("length", [100, 50_000])
+def test_a_large_file_takes_little_memory(warehouse: Warehouse, length: int) -> None:
+    write_lines(warehouse, *[b"x" * length] * (300_000_000 // length), file_format="csv")
+    server = warehouse.client.server.process
+    assert server
+    # proc(5): 5 resets VmHWM.
+    Path(f"/proc/{server.pid}/clear_refs").write_text("5")
+    assert "there is no trip in it" in warehouse.load_fails("yellow", MONTH, format="csv")
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    (kibibytes,) = re.findall(r"VmHWM:\s+(\d+)", status)
+    assert int(kibibytes) * 1024 < 512e6
 
 
 # --- zones ----------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from pathlib import Path
 
 _PLAIN = bytes([10, *range(32, 127)])
 _MARK = "\x02"
-_CHUNK_BYTES = 1 << 19
-# DuckDB reads lines of up to 2,000,000 bytes. One that is longer than this has a whole chunk.
+_CHUNK_BYTES = 1 << 15
+# DuckDB holds 2,048 lines at a time. A line that is longer than this has a whole chunk.
 _LINE_BYTES = 2 * _CHUNK_BYTES
 _SHOWN_CHARACTERS = 1000
 
