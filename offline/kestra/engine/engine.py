@@ -226,7 +226,9 @@ class Engine:
                 JClass("java.time.Duration").ofMillis(int(timeout * 1000)),
             )
         except jpype.JException as error:
-            raise EngineError(f"{flow.getNamespace()}.{flow.getId()}: {error.getMessage()}") from None
+            raise EngineError(
+                f"{flow.getNamespace()}.{flow.getId()}: {error.getMessage()}"
+            ) from None
         return self._ended(execution)
 
     def close(self) -> None:
@@ -239,10 +241,10 @@ class Engine:
         return self._context.getBean(JClass(f"io.kestra.{name}"))
 
     def _import(self, text: str) -> Any:
-        try:
-            return self._bean("core.services.FlowService").importFlow(TENANT, text)
-        except jpype.JException as error:
-            raise EngineError(str(error.getMessage())) from None
+        (validation,) = self.validate([text])
+        if validation.errors is not None:
+            raise EngineError(validation.errors)
+        return self._bean("core.services.FlowService").importFlow(TENANT, text)
 
     def _ended(self, execution: Any) -> Execution:
         data = self._from_java(execution)
