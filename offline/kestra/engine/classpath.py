@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +44,6 @@ def class_path(release: str) -> list[Path]:
     lock = _FOLDER / release / "lock"
     folder = _cache() / f"kestra-{release}-{_digest([lock])[:12]}"
     if not folder.exists():
-        _log.info("Downloading Kestra %s from Maven", release)
         with tempfile.TemporaryDirectory(dir=_cache()) as scratch:
             jars = Path(scratch, "jars")
             _download(release, jars)
@@ -51,9 +51,9 @@ def class_path(release: str) -> list[Path]:
             # Renamed when it is complete; another process may have been faster.
             if not folder.exists():
                 jars.rename(folder)
-    jars = sorted(folder.rglob("*.jar"))
-    libraries = [jar for jar in jars if jar.parent != folder and jar.parent.parent.name != "ecj"]
-    return [_tasks(release, folder, jars), *libraries]
+    # Those of Maven are deeper in the folder than the tasks'.
+    libraries = sorted(folder.glob("*/**/*.jar"))
+    return [_tasks(release, folder, libraries), *libraries]
 
 
 def write_lock(release: str) -> None:
@@ -95,7 +95,7 @@ def _verify(folder: Path, lock: Path) -> None:
 
 def _download(release: str, folder: Path) -> None:
     _run(
-        f"Maven cannot download Kestra {release}",
+        f"Downloading Kestra {release} from Maven",
         [
             _maven(),
             "--batch-mode",
@@ -116,24 +116,22 @@ def _maven() -> str:
                 "Maven is missing, which downloads Kestra's engine. Install it, for example with: "
                 "sudo apt-get install maven"
             )
-        _log.info("Installing Maven")
         for command in ("update", "install --yes --no-install-recommends maven"):
-            _run("apt-get cannot install Maven", ["apt-get", "--quiet", *command.split()])
+            _run("Installing Maven", ["apt-get", "--quiet", *command.split()])
     return "mvn"
 
 
-def _tasks(release: str, folder: Path, jars: Sequence[Path]) -> Path:
+def _tasks(release: str, folder: Path, libraries: Sequence[Path]) -> Path:
     """Returns the jar with the tasks, compiled if their sources have changed."""
     roots = (_FOLDER / "java", _FOLDER / release / "java")
     sources = sorted(file for root in roots for file in root.rglob("*") if file.is_file())
     jar = folder / f"tasks-{_digest(sources)[:12]}.jar"
     if jar.exists():
         return jar
-    _log.info("Compiling the tasks for Kestra %s", release)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        classes, path = Path(scratch, "classes"), os.pathsep.join(map(str, jars))
+        classes, path = Path(scratch, "classes"), os.pathsep.join(map(str, libraries))
         _run(
-            f"The tasks do not compile for Kestra {release}",
+            f"Compiling the tasks for Kestra {release}",
             # `--release` needs a JDK; source and target do not.
             [
                 *(
@@ -161,7 +159,9 @@ def _tasks(release: str, folder: Path, jars: Sequence[Path]) -> Path:
     return jar
 
 
-def _run(failure: str, command: Sequence[str]) -> None:
+def _run(title: str, command: Sequence[str]) -> None:
+    began = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        raise SetupError(f"{failure}:\n{done.stdout.strip()}")
+        raise SetupError(f"{title} failed:\n{done.stdout.strip()}")
+    _log.info("%s: %d s", title, time.monotonic() - began)

@@ -231,6 +231,11 @@ class Engine:
             ) from None
         return self._ended(execution)
 
+    def memory(self) -> int:
+        """Returns the memory of the engine's process, in bytes."""
+        pages = Path("/proc/self/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def close(self) -> None:
         """Stops the engine and removes its files."""
         self._runner.close()
