@@ -16,10 +16,10 @@ public class Script extends PythonScript {
     public Property<String> script;
 
     @Override
-    protected Property<List<String>> lines(RunContext context, CommandsWrapper commands)
+    protected Property<List<String>> lines(RunContext context, CommandsWrapper wrapper)
         throws Exception {
         // So that booleans and null may be rendered right into the code, as with the plugin.
-        String code = "true, false, null = True, False, None\n" + commands.render(context, script);
+        String code = "true, false, null = True, False, None\n" + wrapper.render(context, script);
         Path file = context.workingDir()
             .createTempFile(code.getBytes(StandardCharsets.UTF_8), ".py");
         return Property.ofValue(List.of("\"${VIRTUAL_ENV:+$VIRTUAL_ENV/bin/}python3\" \"" + file + "\""));
