@@ -154,10 +154,10 @@ def scheduled(warehouse: Warehouse, count: int) -> list[dict[str, Any]]:
 
 def test_a_load_that_fails_is_tried_again(warehouse: Warehouse) -> None:
     flow = yaml.safe_load((ROOT / "flows/zoomcamp/taxi_schedule.yaml").read_text())
-    load = flow["tasks"][0]["tasks"][0]
-    assert load["retry"]["type"] == "exponential"
     # The same flow, with less patience and on its own.
-    load["retry"] |= {"interval": "PT0.2S", "maxInterval": "PT0.2S", "maxDuration": "PT1M"}
+    for load in flow["tasks"][0]["tasks"]:
+        assert load["retry"]["type"] == "exponential"
+        load["retry"] |= {"interval": "PT0.2S", "maxInterval": "PT0.2S", "maxDuration": "PT1M"}
     warehouse.client.create(yaml.safe_dump({**flow, "id": "impatient", "triggers": []}))
     month = f"{datetime.now(UTC).replace(day=1).date():%Y-%m}"
     year, number = map(int, month.split("-"))

@@ -1,0 +1,10 @@
+package io.kestra.plugin.jdbc.duckdb;
+
+import io.kestra.core.models.annotations.Plugin;
+import io.kestra.core.models.property.Property;
+
+/** SQL statements of DuckDB, in one transaction by default. */
+@Plugin
+public class Queries extends Query {
+    public Property<Boolean> transaction;
+}

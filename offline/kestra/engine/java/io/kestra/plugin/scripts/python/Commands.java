@@ -1,0 +1,20 @@
+package io.kestra.plugin.scripts.python;
+
+import io.kestra.core.models.annotations.Plugin;
+import io.kestra.core.models.property.Property;
+import io.kestra.core.runners.RunContext;
+import io.kestra.plugin.scripts.exec.scripts.runners.CommandsWrapper;
+import jakarta.validation.constraints.NotNull;
+import java.util.List;
+
+/** Runs commands, such as `python main.py`. */
+@Plugin
+public class Commands extends PythonScript {
+    @NotNull
+    public Property<List<String>> commands;
+
+    @Override
+    protected Property<List<String>> lines(RunContext context, CommandsWrapper wrapper) {
+        return commands;
+    }
+}

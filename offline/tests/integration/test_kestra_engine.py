@@ -1,0 +1,251 @@
+"""Kestra's own engine in process: the project's flows on each of its releases."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offline.kestra.engine import RELEASES, Engine, EngineError, Execution, SetupError, running
+from offline.kestra.engine.classpath import class_path
+from offline.months import write_month
+from tests.kestra.servers import ROOT, Database, PostgresServer, new_database
+
+FLOWS = {path.stem: path.read_text() for path in sorted((ROOT / "flows").rglob("*.yaml"))}
+FILES = ROOT / "flows" / "zoomcamp" / "files"
+LOG = "type: io.kestra.plugin.core.log.Log"
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Leaves the test's output to the test."""
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def release(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def warehouse(postgres: PostgresServer, release: str) -> Iterator[Database]:
+    with new_database(postgres) as database:
+        with database.connect() as connection:
+            for schema in ("trips", "reports", "quality", "staging"):
+                connection.execute(f"CREATE SCHEMA {schema}")
+        yield database
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory, release: str) -> Path:
+    """The folder that flows download from."""
+    return tmp_path_factory.mktemp("source")
+
+
+@pytest.fixture(scope="module")
+def engine(release: str, warehouse: Database, source: Path) -> Iterator[Engine]:
+    postgres = warehouse.server
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(_Quiet, directory=source)
+    ) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with running(
+            release,
+            {
+                "source": f"http://127.0.0.1:{server.server_port}",
+                "warehouse": (
+                    f"jdbc:postgresql://{postgres.host}:{postgres.port}/{warehouse.name}"
+                ),
+            },
+            {"WAREHOUSE_USERNAME": postgres.user, "WAREHOUSE_PASSWORD": postgres.password},
+        ) as engine:
+            yield engine
+        server.shutdown()
+
+
+def messages(execution: Execution, level: str = "INFO") -> list[str]:
+    return [line.message for line in execution.logs if line.level == level]
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_every_flow_of_the_project_is_valid(engine: Engine, release: str, name: str) -> None:
+    (validation,) = engine.validate([FLOWS[name]])
+    if name == "taxi_backfill" and release == "2.0.0":
+        # It has Loop instead, which 1.3 does not have.
+        assert (
+            validation.errors
+            == "Validation error: Invalid type: io.kestra.plugin.core.flow.ForEach"
+        )
+        return
+    assert validation.errors is None
+    assert validation.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("task", "error"),
+    [
+        ("{type: io.kestra.plugin.Nothing}", "Invalid type: io.kestra.plugin.Nothing"),
+        ("{type: io.kestra.plugin.jdbc.duckdb.Query}", "sql: must not be null"),
+        (
+            "{type: io.kestra.plugin.jdbc.postgresql.CopyIn, url: u, from: f, tabel: t}",
+            'Unrecognized field "tabel" (class io.kestra.plugin.jdbc.postgresql.CopyIn)',
+        ),
+        ("{type: io.kestra.plugin.compress.FileDecompress}", "compression: must not be null"),
+    ],
+)
+def test_an_invalid_task_is_refused_in_kestras_words(engine: Engine, task: str, error: str) -> None:
+    text = f"id: invalid\nnamespace: t\ntasks: [{{id: one, {task[1:]}]\n"
+    valid = f"id: valid\nnamespace: t\ntasks: [{{id: one, {LOG}, message: hello}}]\n"
+    refused, accepted = engine.validate([text, valid])
+    assert error in str(refused.errors)
+    assert accepted.errors is None
+    with pytest.raises(EngineError, match=re.escape(error)):
+        engine.run(text)
+
+
+def test_inputs_come_typed_and_outputs_go_out(engine: Engine) -> None:
+    execution = engine.run(
+        f"""\
+id: double
+namespace: t
+inputs:
+  - {{id: number, type: INT}}
+tasks:
+  - {{id: say, {LOG}, message: "{{{{ inputs.number * 2 }}}}"}}
+outputs:
+  - {{id: double, type: INT, value: "{{{{ inputs.number * 2 }}}}"}}
+""",
+        {"number": "21"},
+    )
+    assert execution.state == "SUCCESS"
+    assert execution.outputs == {"double": 42}
+    assert messages(execution) == ["42"]
+
+
+def test_a_wrong_input_is_an_error(engine: Engine) -> None:
+    with pytest.raises(EngineError, match="month"):
+        engine.run(FLOWS["taxi_load"], {"month": "2019-13"})
+
+
+def test_hello_python_gives_its_outputs_to_the_next_task(engine: Engine) -> None:
+    execution = engine.run(FLOWS["hello_python"], {"fares": [1, 2, 6]})
+    assert execution.state == "SUCCESS"
+    script, _ = execution.task_runs
+    assert script.outputs["vars"] == {"rides": 3, "median": 2}
+    assert messages(execution) == ["The median of 3 fares is 2.0."]
+
+
+def test_a_script_that_fails_fails_its_execution(engine: Engine) -> None:
+    text = FLOWS["hello_python"].replace("import json, os, statistics", "import sys; sys.exit(3)")
+    execution = engine.run(text)
+    assert execution.state == "FAILED"
+    assert [(run.task, run.state) for run in execution.task_runs] == [("script", "FAILED")]
+
+
+def test_a_task_that_is_not_available_here_says_so(engine: Engine) -> None:
+    text = FLOWS["hello_python"].replace(
+        "plugin.core.runner.Process", "plugin.scripts.runner.docker.Docker"
+    )
+    execution = engine.run(text)
+    assert execution.state == "FAILED"
+    assert "only io.kestra.plugin.core.runner.Process is available" in str(
+        messages(execution, "ERROR")
+    )
+
+
+def test_hello_etl_queries_what_it_downloads(engine: Engine, source: Path) -> None:
+    products = [
+        {"brand": "A", "price": 3.5},
+        {"brand": "B", "price": 9},
+        {"brand": "B", "price": 10},
+    ]
+    (source / "products.json").write_text(json.dumps({"products": products}))
+    uri = "{{ globals.source }}/products.json"
+    text = FLOWS["hello_etl"].replace('"{{ inputs.uri }}"', f'"{uri}"')
+    execution = engine.run(text)
+    assert execution.state == "SUCCESS", messages(execution, "ERROR")
+    assert messages(execution) == ["The dearest of 2 brands is B, with an average price of 9.5."]
+
+
+def test_files_are_compressed_and_decompressed(engine: Engine, source: Path) -> None:
+    (source / "text.txt").write_text("some text\n" * 1000)
+    execution = engine.run(
+        f"""\
+id: compressed
+namespace: t
+tasks:
+  - {{id: get, type: io.kestra.plugin.core.http.Download, uri: "{{{{ globals.source }}}}/text.txt"}}
+  - id: small
+    type: io.kestra.plugin.compress.FileCompress
+    compression: GZIP
+    from: "{{{{ outputs.get.uri }}}}"
+  - id: large
+    type: io.kestra.plugin.compress.FileDecompress
+    compression: GZIP
+    from: "{{{{ outputs.small.uri }}}}"
+  - id: say
+    {LOG}
+    message: "{{{{ fileSize(outputs.small.uri) < 500 }}}} {{{{ fileSize(outputs.large.uri) }}}}"
+"""
+    )
+    assert messages(execution) == ["true 10000"], messages(execution, "ERROR")
+
+
+def test_rows_are_stored_and_written_as_csv(engine: Engine) -> None:
+    execution = engine.run(
+        f"""\
+id: rows
+namespace: t
+tasks:
+  - id: query
+    type: io.kestra.plugin.jdbc.postgresql.Query
+    url: "{{{{ globals.warehouse }}}}"
+    username: "{{{{ secret('WAREHOUSE_USERNAME') }}}}"
+    password: "{{{{ secret('WAREHOUSE_PASSWORD') }}}}"
+    sql: SELECT n, 'é' || n AS name FROM generate_series(1, 2) AS n
+    fetchType: STORE
+  - {{id: csv, type: io.kestra.plugin.serdes.csv.IonToCsv, from: "{{{{ outputs.query.uri }}}}"}}
+  - {{id: say, {LOG}, message: "{{{{ read(outputs.csv.uri) }}}}"}}
+"""
+    )
+    assert messages(execution) == ["n,name\n1,é1\n2,é2\n"], messages(execution, "ERROR")
+
+
+@pytest.mark.parametrize(
+    ("name", "file_format"), [("2019-01", "csv.gz"), ("2019-02", "csv"), ("2019-03", "parquet")]
+)
+def test_taxi_load_loads_a_month_exactly_and_once(
+    engine: Engine, warehouse: Database, source: Path, name: str, file_format: str
+) -> None:
+    month = write_month(source, "yellow", name, 10_000, file_format=file_format)
+    for path in sorted(file for file in FILES.rglob("*") if file.is_file()):
+        engine.write_file("zoomcamp", path.relative_to(FILES).as_posix(), path.read_bytes())
+    inputs = {"taxi": "yellow", "month": name, "format": file_format}
+    first = engine.run(FLOWS["taxi_load"], inputs)
+    assert first.state == "SUCCESS", messages(first, "ERROR")
+    again = engine.run(FLOWS["taxi_load"], inputs)
+    assert again.state == "SUCCESS", messages(again, "ERROR")
+    with warehouse.connect() as connection:
+        loads = connection.execute(
+            "SELECT load_id, state, rows_loaded, total_amount FROM quality.loads "
+            "WHERE month = %s ORDER BY started_at",
+            [f"{name}-01"],
+        )
+        loaded, unchanged = loads.fetchall()
+        trips = connection.execute(
+            "SELECT count(*), sum(total_amount) FROM trips.yellow WHERE month = %s", [f"{name}-01"]
+        )
+        assert trips.fetchone() == (10_000, month.total_amount)
+    assert loaded == (first.id, "LOADED", 10_000, month.total_amount)
+    assert unchanged[:2] == (again.id, "UNCHANGED")
+
+
+def test_an_unknown_release_is_refused() -> None:
+    with pytest.raises(SetupError, match=r"Kestra 3\.0\.0: no such engine. Available: 2\.0\.0"):
+        class_path("3.0.0")
