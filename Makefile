@@ -21,7 +21,7 @@ test: test-unit test-integration test-e2e ## Run all tests
 test-unit: venv ## Run the tests that need neither Docker nor a network
 	$(PYTHON) -m pytest --numprocesses auto tests/unit tests/kestra/unit offline/tests/unit
 
-test-integration: venv docker images ## Run the tests against one real server each
+test-integration: venv docker images kestra ## Run the tests against one real server each
 	$(PYTHON) -m pytest tests/integration tests/kestra/integration offline/tests/integration
 
 test-e2e: venv docker engine images ## Run the tests of the whole stack
@@ -50,7 +50,10 @@ engine: ## Install or build the Pulumi CLI if there is none
 images: docker ## Build the images of the offline parts that are missing
 	@offline/setup images
 
+kestra: venv ## Download Kestra's own engine for the tests of the flows, if it is missing
+	@PODIUM_PYTHON=$(PYTHON) offline/setup kestra
+
 help: ## Show this list
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-.PHONY: up down run-flow report test test-unit test-integration test-e2e lint bench venv docker engine images help
+.PHONY: up down run-flow report test test-unit test-integration test-e2e lint bench venv docker engine images kestra help

@@ -10,7 +10,7 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     exit 1
 }
 stamp=.venv/requirements.sha256
-files=({,cli/,offline/,offline/kestra/,report/}requirements.txt requirements-dev.txt)
+files=({,cli/,offline/,offline/kestra/,offline/kestra/engine/,report/}requirements.txt requirements-dev.txt)
 current=$({ python3 --version && cat "${files[@]}"; } | sha256sum)
 [ "$(cat "$stamp" 2>/dev/null)" != "$current" ] || exit 0
 
