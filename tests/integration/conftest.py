@@ -26,6 +26,13 @@ from tests.kestra.servers import (
 )
 
 _NAMESPACE = "zoomcamp"
+# The course's header of 2019, and a trip below it.
+HEADER = (
+    "VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,RatecodeID,"
+    "store_and_fwd_flag,PULocationID,DOLocationID,payment_type,fare_amount,extra,mta_tax,"
+    "tip_amount,tolls_amount,improvement_surcharge,total_amount,congestion_surcharge"
+)
+TRIP = "1,2019-01-15 08:00:00,2019-01-15 08:20:00,1,2.5,1,N,151,239,1,10,0,0.5,2,0,0.3,12.8,2.5"
 
 
 @contextmanager
@@ -86,6 +93,17 @@ class Warehouse:
         """Returns the rows of a query."""
         with self.database.connect() as connection:
             return connection.cursor(row_factory=dict_row).execute(query).fetchall()
+
+    def content(self) -> list[Any]:
+        """Returns all that loads leave in the warehouse, but for the loads themselves."""
+        return [
+            self.rows(query)
+            for query in (
+                "SELECT * FROM trips.all_trips ORDER BY taxi, month, line",
+                "SELECT * FROM reports.revenue ORDER BY taxi, month, pickup_location_id",
+                "SELECT * FROM reports.trips_per_hour ORDER BY taxi, month, hour",
+            )
+        ]
 
     def value(self, query: str) -> Any:
         """Returns the one value of a query."""

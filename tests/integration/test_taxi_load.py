@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from bench.months import Dirt, Month, write_month
-from tests.integration.conftest import Warehouse
+from tests.integration.conftest import HEADER, TRIP, Warehouse
 from tests.kestra.servers import ROOT
 from tests.taxi_files import REAL_FOLDER
 
@@ -33,12 +33,6 @@ CONVERT: dict[str, Callable[[str], Any]] = {
     "timestamp": datetime.fromisoformat,
     "text": str,
 }
-HEADER = (
-    "VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,RatecodeID,"
-    "store_and_fwd_flag,PULocationID,DOLocationID,payment_type,fare_amount,extra,mta_tax,"
-    "tip_amount,tolls_amount,improvement_surcharge,total_amount,congestion_surcharge"
-)
-TRIP = "1,2019-01-15 08:00:00,2019-01-15 08:20:00,1,2.5,1,N,151,239,1,10,0,0.5,2,0,0.3,12.8,2.5"
 
 
 def lines_of(path: Path) -> list[str]:
@@ -75,18 +69,6 @@ def loaded(warehouse: Warehouse, taxi: str, month: str) -> list[dict[str, Any]]:
     return warehouse.rows(
         f"SELECT line, {columns} FROM trips.{taxi} WHERE month = '{month}-01' ORDER BY line"
     )
-
-
-def content_of_the_month(warehouse: Warehouse) -> list[Any]:
-    """All that a month leaves in the warehouse, but for the loads themselves."""
-    return [
-        warehouse.rows(query)
-        for query in (
-            "SELECT * FROM trips.all_trips ORDER BY taxi, month, line",
-            "SELECT * FROM reports.revenue ORDER BY taxi, month, pickup_location_id",
-            "SELECT * FROM reports.trips_per_hour ORDER BY taxi, month, hour",
-        )
-    ]
 
 
 # --- files as they come ---------------------------------------------------------------------------
@@ -234,12 +216,12 @@ def test_a_file_with_other_columns_is_refused(
 ) -> None:
     write_month(warehouse.folder, "yellow", "2019-01", 100)
     warehouse.load("yellow", "2019-01")
-    before = content_of_the_month(warehouse)
+    before = warehouse.content()
     bad = write_month(warehouse.folder, "yellow", "2019-01", 99, file_format=file_format, dirt=dirt)
     errors = warehouse.load_fails("yellow", "2019-01", format=file_format)
     assert f"{bad.path.name}: {message}" in errors
     assert "columns/yellow.csv" in errors
-    assert content_of_the_month(warehouse) == before
+    assert warehouse.content() == before
     assert warehouse.rows("SELECT state FROM quality.loads ORDER BY started_at") == [
         {"state": "LOADED"},
         {"state": "FAILED"},
@@ -329,11 +311,11 @@ DIRTY = Dirt(bad_numbers=10, bad_times=5, short_lines=3, long_lines=2)
 def test_too_many_rejects_leave_the_month_as_it_was(warehouse: Warehouse) -> None:
     write_month(warehouse.folder, "yellow", "2019-01", 500)
     warehouse.load("yellow", "2019-01")
-    before = content_of_the_month(warehouse)
+    before = warehouse.content()
     write_month(warehouse.folder, "yellow", "2019-01", 980, dirt=DIRTY)
     errors = warehouse.load_fails("yellow", "2019-01")
     assert "2.0 % of the lines are no trips, more than the 1 %" in errors
-    assert content_of_the_month(warehouse) == before
+    assert warehouse.content() == before
     failed = warehouse.rows("SELECT * FROM quality.loads WHERE state = 'FAILED'")
     assert [(load["rows_read"], load["rows_rejected"]) for load in failed] == [(1000, 20)]
     assert (
@@ -394,20 +376,20 @@ def test_trips_that_the_courses_key_merges_both_stay(warehouse: Warehouse) -> No
 def test_the_same_file_again_changes_nothing(warehouse: Warehouse) -> None:
     write_month(warehouse.folder, "yellow", "2019-01", 300)
     warehouse.load("yellow", "2019-01")
-    before = content_of_the_month(warehouse)
+    before = warehouse.content()
     partition = warehouse.value("SELECT 'trips.yellow_2019_01'::regclass::oid")
     again = warehouse.load("yellow", "2019-01")
     assert (again["state"], again["rows_loaded"]) == ("UNCHANGED", None)
-    assert content_of_the_month(warehouse) == before
+    assert warehouse.content() == before
     assert warehouse.value("SELECT 'trips.yellow_2019_01'::regclass::oid") == partition
 
 
 def test_a_load_by_force_reads_the_file_again(warehouse: Warehouse) -> None:
     write_month(warehouse.folder, "yellow", "2019-01", 300)
     warehouse.load("yellow", "2019-01")
-    before = content_of_the_month(warehouse)
+    before = warehouse.content()
     assert warehouse.load("yellow", "2019-01", force="true")["state"] == "LOADED"
-    assert content_of_the_month(warehouse) == before
+    assert warehouse.content() == before
 
 
 def test_a_month_that_was_dropped_is_loaded_again(warehouse: Warehouse) -> None:

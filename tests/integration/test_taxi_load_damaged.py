@@ -16,30 +16,12 @@ import duckdb
 import pytest
 
 from bench.months import write_month
-from tests.integration.conftest import Warehouse
+from tests.integration.conftest import HEADER, TRIP, Warehouse
 from tests.kestra.servers import ROOT
 
 MONTH = "2019-01"
 # Files that are no part of the project, with a table of what must come of each.
 CASES = ROOT.parent / "shared/cases/taxi"
-HEADER = (
-    "VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,RatecodeID,"
-    "store_and_fwd_flag,PULocationID,DOLocationID,payment_type,fare_amount,extra,mta_tax,"
-    "tip_amount,tolls_amount,improvement_surcharge,total_amount,congestion_surcharge"
-)
-TRIP = "1,2019-01-15 08:00:00,2019-01-15 08:20:00,1,2.5,1,N,151,239,1,10,0,0.5,2,0,0.3,12.8,2.5"
-
-
-def month_in(warehouse: Warehouse) -> list[Any]:
-    """All that a month leaves in the warehouse, but for the loads themselves."""
-    return [
-        warehouse.rows(query)
-        for query in (
-            "SELECT * FROM trips.all_trips ORDER BY taxi, month, line",
-            "SELECT * FROM reports.revenue ORDER BY taxi, month, pickup_location_id",
-            "SELECT * FROM reports.trips_per_hour ORDER BY taxi, month, hour",
-        )
-    ]
 
 
 def load_a_good_month(warehouse: Warehouse) -> list[Any]:
@@ -47,14 +29,14 @@ def load_a_good_month(warehouse: Warehouse) -> list[Any]:
     written = write_month(warehouse.folder, "yellow", MONTH, 100, seed=1)
     warehouse.load("yellow", MONTH)
     written.path.unlink()
-    return month_in(warehouse)
+    return warehouse.content()
 
 
 def check_refused(warehouse: Warehouse, before: list[Any], file_format: str = "csv.gz") -> str:
     """Loads the month, which must fail and stay as it was; returns the errors."""
     errors = warehouse.load_fails("yellow", MONTH, format=file_format)
     assert f"yellow_tripdata_{MONTH}.{file_format}" in errors
-    assert month_in(warehouse) == before
+    assert warehouse.content() == before
     states = warehouse.rows("SELECT state FROM quality.loads ORDER BY started_at")
     assert [load["state"] for load in states] == ["LOADED", "FAILED"]
     assert warehouse.value("SELECT count(*) FROM pg_tables WHERE schemaname = 'staging'") == 0

@@ -119,7 +119,7 @@ def plain(value: Any, key: str = "") -> Any:
         return value
     if key in ("duration", "Host"):
         return f"<{key}>"
-    if key == "version" and "Debian" in value:
+    if key == "version" and re.match(r"1\d\.\d+", value):
         return "<PostgreSQL>"
     value = value.replace("//ui", "/ui")
     value = re.sub(r"http://127\.0\.0\.1:\d+", "<server>", value)

@@ -1,5 +1,5 @@
 -- DuckDB: a file of trips becomes rows for the warehouse, and rejects with their reason.
-SET memory_limit = '200MB';
+SET memory_limit = '160MB';
 
 -- The text of a field as PostgreSQL takes it; NULL if it is none of the type. Numbers keep their
 -- digits, but some months have their integers written as 1.0.
