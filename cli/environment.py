@@ -31,6 +31,8 @@ def prepare() -> None:
     environment = os.environ
     environment["PODIUM_PYTHON"] = str(PROJECT_FOLDER / ".venv/bin/python")
     environment["PULUMI_SKIP_UPDATE_CHECK"] = "true"
+    # Beside the passphrase, even if the user's home in the system is another folder.
+    environment.setdefault("PULUMI_HOME", str(_pulumi_home()))
     # Else `pulumi stack rm` deletes the shared settings of the stack.
     environment["PULUMI_OPTION_PRESERVE_CONFIG"] = "true"
     first = [str(PROJECT_FOLDER / ".venv/bin"), str(_pulumi_folder())]

@@ -12,6 +12,7 @@ from rich.status import Status
 
 from cli.output import cache_folder, console
 from cli.processes import PROJECT_FOLDER, wait
+from cli.stack import Parts, Stack
 
 _Event = Mapping[str, Any]
 # The engine's operations as Pulumi's own summary calls and marks them.
@@ -33,26 +34,30 @@ _NOISE = ("from $PATH", "program exited with non-zero exit code")
 
 _PORT_TAKEN = ("port is already allocated", "address already in use")
 _PORT_HINT = """\
-Another program has a port of this stack: free it, or choose another one, such as
-./podium pulumi config set postgresPort 6432. Then: ./podium pulumi up --refresh"""
+Another program is using a port of {service}: free it, then {podium} pulumi up --refresh --yes;
+or choose another one: {podium} pulumi config set {service}Port <port>, then {podium} up"""
+# Before the reason for which a provider refuses a property, Pulumi puts names of its own.
+_REASON = " has a problem: "
 
 
-def run_update(arguments: list[str], environment: dict[str, str], total: int) -> int:
+def run_update(stack: Stack, parts: Parts | None, command: str, *options: str) -> int:
     """Runs an update before the user's eyes and returns the exit code of the Pulumi CLI.
 
     Args:
-        arguments: what follows `pulumi` in the command, `--json` included.
-        environment: the environment of the CLI.
-        total: the number of resources in the state, 0 where there are none.
+        stack: the stack.
+        parts: what it is made of.
+        command: up or destroy.
+        options: options of the command.
     """
+    environment, total = stack.environment(parts), stack.resource_count
     sys.stdout.flush()
-    log = cache_folder() / f"pulumi-{arguments[0]}.log"
+    log = cache_folder() / f"pulumi-{command}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
         log.open("w") as stderr,
         console.status("Starting") as status,
         subprocess.Popen(
-            ["pulumi", *arguments],
+            ["pulumi", command, "--stack", stack.name, "--yes", *options, "--json"],
             cwd=PROJECT_FOLDER,
             env=environment,
             stdout=subprocess.PIPE,
@@ -61,7 +66,7 @@ def run_update(arguments: list[str], environment: dict[str, str], total: int) ->
         ) as process,
     ):
         assert process.stdout
-        progress = _Progress(status, total)
+        progress = _Progress(status, total, stack.podium)
         try:
             other = progress.follow(process.stdout)
         finally:
@@ -72,8 +77,8 @@ def run_update(arguments: list[str], environment: dict[str, str], total: int) ->
         return 0
     for message in _unshown_errors(other, log.read_text()):
         click.echo(message, err=True)
-    if progress.is_port_taken:
-        click.echo(_PORT_HINT, err=True)
+    if service := progress.without_port:
+        click.echo(_PORT_HINT.format(service=service, podium=stack.podium), err=True)
     return code
 
 
@@ -81,14 +86,15 @@ class _Progress:
     """What has happened so far: a line for each changed resource, and a spinner on a terminal.
 
     Attributes:
-        is_port_taken: whether a container could not start for lack of a port.
+        without_port: the service that could not start for lack of a port, or nothing.
     """
 
-    def __init__(self, status: Status, total: int) -> None:
+    def __init__(self, status: Status, total: int, podium: str) -> None:
         self._status = status
+        self._podium = podium
         self._of_total = f" of {total}" if total else ""
         self._done = 0
-        self.is_port_taken = False
+        self.without_port = ""
         self._began: dict[str, float] = {}
         self._summary: _Event = {}
         self._show: dict[str, Callable[[_Event], None]] = {
@@ -146,7 +152,10 @@ class _Progress:
         message = event["message"].rstrip()
         if event["severity"] == "debug" or event.get("ephemeral") or not _is_worth(message):
             return
-        self.is_port_taken |= any(text in message for text in _PORT_TAKEN)
+        if any(text in message for text in _PORT_TAKEN):
+            self.without_port = event["urn"].rpartition("::")[2]
+        message = message.rpartition(_REASON)[2]
+        message = message.replace("  pulumi config", f"  {self._podium} pulumi config")
         # Errors name the resource, which no line before them does.
         place = f"{_label(event['urn'])}: " if event.get("urn") else ""
         prefix = "" if event["severity"].startswith("info") else f"{event['severity']}: "

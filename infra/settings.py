@@ -8,14 +8,16 @@ import ipaddress
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import pulumi
 import yaml
 from email_validator import EmailNotValidError, validate_email
+from pulumi.runtime import config as runtime_config
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -167,7 +169,7 @@ def _kestra_password(value: str) -> str:
         return value
     raise ValueError(
         "must have at least 8 characters with an upper-case letter, a lower-case letter and a "
-        "digit, and not ${"
+        "digit, and must not contain ${"
     )
 
 
@@ -297,8 +299,10 @@ class Settings(BaseModel):
         lines = [_error(config.name, key, values[key], reason) for key, reason in errors]
         for kind in ("port", "database", "role"):
             lines += _same_values(config.name, kind, values)
+        lines += _unknown(config.name, values.keys())
         if lines:
-            head = f"{len(lines)} setting{'s are' if len(lines) > 1 else ' is'} invalid"
+            count = len({line.split()[0] for line in lines})
+            head = f"{count} setting{'s are' if count > 1 else ' is'} invalid"
             raise SettingsError("\n".join([f"{head}; nothing was changed.", *lines]))
         return settings
 
@@ -315,6 +319,17 @@ def _same_values(project: str, kind: str, values: dict[str, str]) -> Iterator[st
         if (owner := owners.setdefault(values[key], key)) != key:
             reason = f"must be another {kind} than {owner}, which has the same value"
             yield _error(project, key, values[key], reason, f"<another {kind}>")
+
+
+def _unknown(project: str, known: Collection[str]) -> Iterator[str]:
+    """Yields an error for every key of the project that is none of its settings."""
+    given = {*runtime_config.CONFIG.get(), *runtime_config.get_config_env()}
+    for full_key in sorted(given):
+        namespace, _, key = full_key.partition(":")
+        if namespace == project and key not in known:
+            similar = get_close_matches(key, known, n=1)
+            hint = f"; did you mean {similar[0]}?" if similar else "."
+            yield f"  {full_key} is not a setting{hint}\n      pulumi config rm {key}"
 
 
 def _error(project: str, key: str, value: str, reason: str, example: str | None = None) -> str:

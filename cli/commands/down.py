@@ -18,9 +18,5 @@ def down(stack: Stack) -> int:
         click.echo(f"There is no stack {stack.name}: nothing to delete.")
         return 0
     setup.start_docker()
-    return run_update(
-        # Its preview finds protected volumes before anything is deleted.
-        ["destroy", "--stack", stack.name, "--yes", "--json"],
-        stack.environment(parts),
-        stack.resource_count,
-    )
+    # Its preview finds protected volumes before anything is deleted.
+    return run_update(stack, parts, "destroy")

@@ -9,7 +9,7 @@ from cli.stack import Stack
 
 @click.command()
 @click.argument("service")
-@click.option("--follow", "-f", is_flag=True, help="Go on printing until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Keep printing until Ctrl-C.")
 @click.option("--tail", metavar="LINES", type=click.IntRange(0), help="Only the last lines.")
 @click.pass_obj
 def logs(stack: Stack, service: str, follow: bool, tail: int | None) -> int:

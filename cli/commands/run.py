@@ -68,7 +68,8 @@ def run(
         _print_inputs(flow, _declared_inputs(stack, flow))
         return 0
     with _client(stack, _WAIT_SECONDS) as client:
-        _check(client, flow, dict(inputs), stack.outputs["flows"])
+        with console.status("Waiting for Kestra"):
+            _check(client, flow, dict(inputs), stack.outputs["flows"])
         return _run_flow(client, flow, dict(inputs))
 
 
@@ -106,7 +107,7 @@ def _run_flow(client: KestraClient, flow: tuple[str, str], inputs: Mapping[str, 
                 show(look)
                 state = look.state
     except KeyboardInterrupt:
-        console.print(f"\n{name} goes on running: {execution['url']}")
+        console.print(f"\n{name} is still running: {execution['url']}")
         return _INTERRUPTED
     console.print(f"{name}: {state}")
     return 0 if state in SUCCESSFUL else 1
@@ -136,7 +137,9 @@ def _live_table() -> Iterator[Callable[[Look], None]]:
             state = Text(task.state, style=_COLORS.get(task.state, ""))
             shown = spinner if task.state == "RUNNING" else state
             table.add_row(task.name, shown, f"{task.seconds:.1f} s", str(task.attempts))
-        return Group(table, Text("\n".join(lines[-shown_lines:])))
+        # Elsewhere the console leaves it to the terminal to wrap long lines.
+        log = Text("\n".join(lines[-shown_lines:]), no_wrap=False, overflow="fold")
+        return Group(table, log)
 
     with Live(get_renderable=draw, console=console, refresh_per_second=8):
         try:

@@ -13,6 +13,7 @@ from pulumi.automation import CommandError, ConfigValue
 from cli import offline, setup, stack_settings
 from cli.output import console, step
 from cli.processes import PROJECT_FOLDER, run_logged
+from cli.services import list_containers
 from cli.stack import Parts, Stack, cli_message
 from cli.update import run_update
 from infra.settings import Settings, SettingsError
@@ -35,11 +36,7 @@ def up(stack: Stack) -> int:
         stack.parts = parts
     if parts is Parts.OFFLINE:
         offline.build_images()
-    code = run_update(
-        ["up", "--stack", stack.name, "--yes", "--skip-preview", "--json"],
-        stack.environment(parts),
-        stack.resource_count,
-    )
+    code = run_update(stack, parts, "up", "--skip-preview")
     if code == 0:
         _print_ends(stack, parts)
     return code
@@ -56,7 +53,8 @@ def _load_settings(stack: Stack) -> Settings:
     try:
         return Settings.load()
     except SettingsError as error:
-        raise click.ClickException(str(error)) from error
+        message = str(error).replace("  pulumi config", f"  {stack.podium} pulumi config")
+        raise click.ClickException(message) from error
 
 
 def _choose_parts(stack: Stack, settings: Settings) -> Parts:
@@ -144,3 +142,7 @@ def _print_ends(stack: Stack, parts: Parts) -> None:
     console.print(f"Passwords: {stack.podium} urls --show-passwords")
     if parts is Parts.OFFLINE:
         console.print(offline.load_stack().notice)
+    for service, container in list_containers(stack).items():
+        # `up` compares with its state, not with Docker.
+        if container.status != "running":
+            console.print(f"{service} is not running: docker start {container.name}")

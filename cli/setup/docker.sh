@@ -27,7 +27,7 @@ forget_dead() {
 
 ! answers || exit 0
 [[ $(docker info 2>&1) != *'permission denied'* ]] ||
-    die 'Docker runs, but you may not use it: add yourself to the group "docker" and log in again.'
+    die 'Docker is running, but you lack permission to use it: add yourself to the group "docker" and log in again.'
 [ -z "${DOCKER_HOST:-}" ] || die "The Docker Engine at DOCKER_HOST=$DOCKER_HOST does not answer."
 as_root true 2>/dev/null ||
     die 'No Docker Engine answers: start it, or install it (https://docs.docker.com/engine/install/).'

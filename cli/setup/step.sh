@@ -7,6 +7,7 @@ step() {
     local title=$1 log=${XDG_CACHE_HOME:-$HOME/.cache}/podium/$2 begin=$SECONDS
     shift 2
     mkdir -p "${log%/*}"
+    [ ! -t 2 ] || printf '%s ...\r' "$title" >&2
     if ! "$@" >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         echo "$title failed; the whole log is $log." >&2

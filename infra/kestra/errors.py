@@ -5,7 +5,7 @@ KestraError             any error below; its message says what failed and where
 ├── Conflict            the server has other content, which may not be replaced
 ├── RequestFailed       the server refused a request or gave no usable answer
 │   └── Unavailable     no server took the request in time
-└── PartlyWritten       some flows or files of a namespace failed; the rest is written
+└── PartlyWritten       some flows or files of a namespace failed; the others were written
 
 They are run errors of Pulumi: a program that raises one ends with its message, without a traceback.
 """
@@ -52,4 +52,4 @@ class Unavailable(RequestFailed):
 
 
 class PartlyWritten(KestraError):
-    """Some flows or files of a namespace failed; the rest is written."""
+    """Some flows or files of a namespace failed; the others were written."""

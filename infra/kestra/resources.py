@@ -401,7 +401,8 @@ def _revisions(resource: _Namespace, namespace: str) -> pulumi.Output[dict[str, 
         if failures:
             lines = "\n".join(f"  {failure}" for failure in sorted(failures.values()))
             raise PartlyWritten(
-                f"{len(failures)} of namespace {namespace} failed; the rest is written.\n{lines}"
+                f"{len(failures)} of namespace {namespace} failed; the others were written.\n"
+                f"{lines}"
             )
         return {f"{namespace}/{key}": int(flow["revision"]) for key, flow in written.items()}
 

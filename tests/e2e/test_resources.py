@@ -268,7 +268,7 @@ def test_directory_writes_what_is_good_and_names_what_is_not(
     write_file("e2e.nine/good.yaml", flow("good", "e2e.nine"))
     bad = write_file("e2e.nine/bad.yaml", flow("bad", "e2e.nine", task="no.Such"))
     text = program.up(fails=True)
-    assert "1 of namespace e2e.nine failed; the rest is written." in text
+    assert "1 of namespace e2e.nine failed; the others were written." in text
     assert "flows/e2e.nine/bad.yaml" in text
     assert program.source("e2e.nine", "good")
     bad.write_text(flow("bad", "e2e.nine"))

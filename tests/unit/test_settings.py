@@ -30,7 +30,7 @@ SOURCE = "must be an http or https URL, or a folder"
 ONE_LINE = "must be printable text on one line"
 KESTRA_PASSWORD = (
     "must have at least 8 characters with an upper-case letter, a lower-case letter and a digit, "
-    "and not ${"
+    "and must not contain ${"
 )
 PGADMIN_PASSWORD = "must have at least 6 printable characters"
 
@@ -192,6 +192,28 @@ def test_all_errors_are_reported_at_once():
         "kestraPassword",
         "pgadminPort",
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("kestraImge", "; did you mean kestraImage?"),
+        ("notice", "."),
+        ("postgres_port", "; did you mean postgresPort?"),
+    ],
+)
+def test_a_key_that_is_no_setting_is_an_error(key: str, hint: str):
+    assert error(**{key: "anything"}) == (
+        "1 setting is invalid; nothing was changed.\n"
+        f"  podium:{key} is not a setting{hint}\n"
+        f"      pulumi config rm {key}"
+    )
+
+
+def test_a_setting_with_two_errors_counts_once():
+    message = error(kestraPassword="weak")
+    assert message.startswith("1 setting is invalid;")
+    assert message.count("podium:kestraPassword") == 2
 
 
 GOOD = [

@@ -169,7 +169,7 @@ def test_what_failed_is_an_error_once_the_rest_is_in_the_state(folder: Path):
             failures=failures,
         )
     assert str(caught.value) == (
-        "2 of namespace a failed; the rest is written.\n"
+        "2 of namespace a failed; the others were written.\n"
         "  a/one.yaml: refused\n  a/two.yaml: refused"
     )
 

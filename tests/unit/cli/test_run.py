@@ -261,7 +261,7 @@ def test_ctrl_c_leaves_the_execution_running(
     monkeypatch.setattr(KestraClient, "get_logs", interrupted)
     assert follow(Server(("RUNNING", [], []))) == Ended(
         130,
-        f"zoomcamp/taxi_load: execution 42\n\nzoomcamp/taxi_load goes on running: {PAGE}\n",
+        f"zoomcamp/taxi_load: execution 42\n\nzoomcamp/taxi_load is still running: {PAGE}\n",
         "",
     )
 
@@ -373,11 +373,13 @@ def test_terminal_shows_a_table_and_the_log_below(
     monkeypatch.setattr(output.console, "_width", 80)
     attempted = {**task("load", step("RUNNING", "01"), step("FAILED", "03")), "attempts": [{}, {}]}
     lines = [line("load", "02", f"line {number}") for number in range(30)]
+    lines.append(line("load", "02", "x" * 100))
     shown = follow(Server(("FAILED", [attempted], lines)))
     picture = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.stdout)
     assert re.search(r"Task +. State +. Duration +. Attempts", picture)
     assert re.search(r"load +. FAILED +. 2.0 s +. 2 ", picture)
     assert picture.count("12:00:02  load          INFO  line 0\n") == 1
     assert picture.count("12:00:02  load          INFO  line 29\n") == 1
+    assert re.sub(r"\s", "", picture).count("x" * 100) == 1
     assert picture.endswith("zoomcamp/taxi_load: FAILED\n")
     assert shown.code == 1

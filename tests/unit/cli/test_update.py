@@ -77,10 +77,25 @@ def test_what_nobody_needs_to_read_is_not_shown(command: CommandLine) -> None:
 
 def test_taken_port_is_an_error_with_its_fix(command: CommandLine) -> None:
     message = "Bind for 127.0.0.1:5432 failed: port is already allocated"
-    command.set(events=[diagnostic("error", message, urn=URN)], succeeds=False)
+    urn = URN.replace("volume:Volume", "container:Container").replace("postgres-data", "postgres")
+    command.set(events=[diagnostic("error", message, urn=urn)], succeeds=False)
     result = command.run("up")
-    assert (result.code, result.stdout) == (255, f"error: Volume postgres-data: {message}\n")
-    assert "./podium pulumi config set postgresPort 6432" in result.stderr
+    assert (result.code, result.stdout) == (255, f"error: Container postgres: {message}\n")
+    assert "./podium pulumi config set postgresPort <port>, then ./podium up" in result.stderr
+
+
+def test_reason_for_a_refused_property_is_shown_without_pulumis_names(
+    command: CommandLine,
+) -> None:
+    message = "x:Namespace resource 'n': property flows[\"a\"] value {<nil>} has a problem: a: bad"
+    assert shown(command, diagnostic("error", message)) == "error: a: bad\n"
+
+
+def test_fix_of_a_setting_is_a_command_that_can_be_typed(command: CommandLine) -> None:
+    message = "1 setting is invalid\n      pulumi config set kestraPort 8080"
+    assert shown(command, diagnostic("error", message)) == (
+        "error: 1 setting is invalid\n      ./podium pulumi config set kestraPort 8080\n"
+    )
 
 
 def test_summary_counts_the_changes_and_the_seconds(command: CommandLine) -> None:
