@@ -1,5 +1,6 @@
 """The command `podium`: `python -m cli`."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -24,6 +25,9 @@ from infra.kestra.client import KestraError
 
 # What a shell reports for a command that ended by Ctrl-C.
 _INTERRUPTED = 130
+# A name that Pulumi and Docker take, which organization and project may precede.
+_STACK_NAME = re.compile(r"(?:[a-zA-Z0-9][\w.-]*/){0,2}[a-zA-Z0-9][\w.-]*", re.ASCII)
+_NAME_LENGTH = 100
 
 
 class _Podium(click.Group):
@@ -52,6 +56,14 @@ class _Podium(click.Group):
         raise click.exceptions.Exit(code or 0)
 
 
+def _stack_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    if len(name) <= _NAME_LENGTH and _STACK_NAME.fullmatch(name):
+        return name
+    raise click.BadParameter(
+        f'"{name}" must be letters, digits, hyphens, underscores and periods, such as alice'
+    )
+
+
 @click.group(cls=_Podium, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--stack",
@@ -59,6 +71,7 @@ class _Podium(click.Group):
     metavar="NAME",
     envvar="PODIUM_STACK",
     default=DEFAULT_STACK,
+    callback=_stack_name,
     show_default=True,
     show_envvar=True,
     help="The stack to work on.",

@@ -2,7 +2,7 @@
 
 `Pulumi.<stack>.yaml` is the file that may be shared in Git, and nothing here writes to it. Pulumi
 reads and writes a local copy instead. A value that changes in the shared file reaches the copy
-unless it was changed there too.
+unless it was changed there too; one that disappears there stays in the copy.
 """
 
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import click
 import yaml
 from pulumi.automation import LocalWorkspace
 
@@ -17,6 +18,7 @@ from cli import environment
 from cli.processes import PROJECT_FOLDER
 
 _FOLDER = ".podium"
+_SALT = "encryptionsalt"
 
 
 def local_file(stack: str) -> Path:
@@ -25,17 +27,26 @@ def local_file(stack: str) -> Path:
     shared_path = PROJECT_FOLDER / path.name
     seen_path = path.with_suffix(".shared")
     shared, seen, local = _load(shared_path), _load(seen_path), _load(path)
-    if shared == seen and (path.exists() or not shared):
+    if shared == seen and (path.exists() or not shared_path.exists()):
         return path
-    settings, settings_seen = local.setdefault("config", {}), seen.get("config", {})
-    is_encrypted = any("secure" in value for value in settings.values() if isinstance(value, dict))
-    for key, value in shared.get("config", {}).items():
-        if key not in settings or settings[key] == settings_seen.get(key):
-            settings[key] = value
+    settings, before = local["config"], seen["config"]
+    is_encrypted = any(map(_is_secret, settings.values()))
+    added = {
+        key: value
+        for key, value in shared["config"].items()
+        if key not in settings or settings[key] == before.get(key)
+    }
+    secrets = [key for key, value in added.items() if _is_secret(value)]
+    if is_encrypted and secrets and shared.get(_SALT) != local.get(_SALT):
+        raise click.ClickException(
+            f"{shared_path.name} has secrets that were encrypted with another passphrase than "
+            f"those in {path}: {', '.join(secrets)}. Delete them there and set them with "
+            f"./podium --stack {stack} pulumi config set --secret <key>"
+        )
     path.parent.mkdir(exist_ok=True)
-    # What else there is, such as a salt, has to fit the encrypted values of this machine.
+    # The salt, for one, has to fit the encrypted values of this machine.
     rest = shared | local if is_encrypted else local | shared
-    path.write_text(yaml.safe_dump(rest | {"config": settings}))
+    path.write_text(yaml.safe_dump(rest | {"config": settings | added}))
     seen_path.write_text(yaml.safe_dump(shared))
     return path
 
@@ -74,4 +85,16 @@ def _path(stack: str) -> Path:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    return (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
+    """Returns the content of a file with settings, which need not exist."""
+    try:
+        content = (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise click.ClickException(f"{path} cannot be read: {error}. Fix or delete it.") from error
+    settings = content.get("config") or {} if isinstance(content, dict) else None
+    if not isinstance(settings, dict):
+        raise click.ClickException(f"{path} has no mapping of settings below config: fix it.")
+    return {**content, "config": settings}
+
+
+def _is_secret(value: Any) -> bool:
+    return isinstance(value, dict) and "secure" in value

@@ -46,6 +46,8 @@ def main() -> int:
     if parser.parse_args().write:
         _SETTINGS_PAGE.write_text(settings_page())
     errors = language_errors(_ROOT)
+    if not _TABLE.search(_SETTINGS_PAGE.read_text()):
+        errors.append("docs/settings.md lacks the comments around its table")
     if _SETTINGS_PAGE.read_text() != settings_page():
         errors.append("docs/settings.md is stale: python -m docs.check --write")
     print("\n".join(errors), end="\n" * bool(errors))
@@ -66,7 +68,9 @@ def language_errors(folder: Path) -> list[str]:
         f"{name}:{number}: write {word}, not {found[0]!r}"
         for name in names
         if (folder / name).is_file()
-        for number, line in enumerate((folder / name).read_text().splitlines(), start=1)
+        for number, line in enumerate(
+            (folder / name).read_text(errors="replace").splitlines(), start=1
+        )
         if _EXCEPTION not in line
         for word, rule in _RULES.items()
         if (found := rule.search(line))

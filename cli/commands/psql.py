@@ -22,7 +22,7 @@ def psql(stack: Stack, words: tuple[str, ...]) -> int:
 
     Where this machine has no psql, the one in the container of PostgreSQL is used.
     """
-    role, arguments = (words[0], words[1:]) if words and words[0][0] != "-" else ("reader", words)
+    role, arguments = (words[0], words[1:]) if words and words[0][:1] != "-" else ("reader", words)
     if role not in _ROLES:
         raise click.BadParameter(f'there is no role "{role}"; there are: {", ".join(_ROLES)}')
     outputs = stack.outputs

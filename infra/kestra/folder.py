@@ -1,5 +1,6 @@
 """Finds flows, namespace files and dashboards in folders."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,14 +42,19 @@ def read_folder(folder: Path) -> dict[str, Namespace]:
     namespaces: dict[str, Namespace] = {}
     for path in _files(folder):
         parts = path.relative_to(folder).parts
-        if len(parts) > 2 and parts[1] == _FILES:
-            files = namespaces.setdefault(parts[0], Namespace()).files
-            files["/".join(parts[2:])] = encode(path.read_bytes())
-        elif path.suffix in _YAML_SUFFIXES:
-            try:
+        try:
+            "/".join(parts).encode()
+            if len(parts) > 2 and parts[1] == _FILES:
+                files = namespaces.setdefault(parts[0], Namespace()).files
+                files["/".join(parts[2:])] = encode(path.read_bytes())
+            elif path.suffix in _YAML_SUFFIXES:
                 _add_flow(namespaces, folder, path)
-            except ValueError as error:
-                errors.append(f"  {path} {error}")
+        except UnicodeEncodeError:
+            errors.append(f"  {os.fsencode(path)!r} has a name that is not UTF-8")
+        except OSError as error:
+            errors.append(f"  {path} cannot be read: {error.strerror}")
+        except ValueError as error:
+            errors.append(f"  {path} {error}")
     raise_errors(errors)
     return namespaces
 
@@ -80,8 +86,7 @@ def _add_flow(namespaces: dict[str, Namespace], folder: Path, path: Path) -> Non
     flow = FlowSource.parse(path.read_bytes().decode())
     if path.parent != folder / flow.namespace:
         raise ValueError(
-            f"describes {flow.key}: move it to {folder / flow.namespace}, or name its namespace "
-            "as its folder"
+            f"describes {flow.key}: move it to {folder / flow.namespace}, or change its namespace"
         )
     namespace = namespaces.setdefault(flow.namespace, Namespace())
     if flow.flow_id in namespace.flows:

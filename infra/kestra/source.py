@@ -123,6 +123,8 @@ def dashboard_id(text: str) -> str:
 def _mapping(text: str, parts: str) -> dict[str, Any]:
     try:
         document = yaml.load(text, Loader=_UniqueKeyLoader)
+    except RecursionError as error:
+        raise ValueError("is nested too deeply, or contains itself") from error
     except yaml.YAMLError as error:
         raise ValueError(yaml_error(error)) from error
     if not isinstance(document, dict):

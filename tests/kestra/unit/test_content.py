@@ -1,5 +1,6 @@
 """What a folder holds: flows and namespace files."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -116,14 +117,31 @@ def test_all_errors_of_all_files_are_reported_at_once(tmp_path: Path):
         f"  {tmp_path}/demo/broken.yaml is not valid YAML: line 2, column 1: "
         "while parsing a flow node, did not find expected node content",
         f"  {tmp_path}/demo/deeper/hello.yaml describes demo/hello: move it to "
-        f"{tmp_path}/demo, or name its namespace as its folder",
+        f"{tmp_path}/demo, or change its namespace",
         f"  {tmp_path}/demo/hello.yaml describes other/hello: move it to "
-        f"{tmp_path}/other, or name its namespace as its folder",
+        f"{tmp_path}/other, or change its namespace",
         f"  {tmp_path}/demo/latin.yaml 'utf-8' codec can't decode byte 0xf6 in position 6: "
         "invalid start byte",
         f"  {tmp_path}/demo/twin.yaml describes demo/good, and so does {tmp_path}/demo/good.yaml",
         f"  {tmp_path}/top.yaml describes demo/top: move it to {tmp_path}/demo, "
-        "or name its namespace as its folder",
+        "or change its namespace",
+    ]
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path):
+    folder = tmp_path / "demo"
+    (folder / "files").mkdir(parents=True)
+    (folder / "memory.yaml").symlink_to("/proc/self/mem")
+    (folder / "deep.yaml").write_text(f"{'{a: ' * 3000}{'}' * 3000}")
+    Path(os.fsdecode(os.fsencode(folder / "files") + b"/\xff.txt")).touch()
+    with pytest.raises(InvalidContent) as caught:
+        read_folder(tmp_path)
+    head, *errors = str(caught.value).splitlines()
+    assert head == "3 files are invalid; nothing was changed."
+    assert errors == [
+        f"  {folder}/deep.yaml is nested too deeply, or contains itself",
+        f"  b'{folder}/files/\\xff.txt' has a name that is not UTF-8",
+        f"  {folder}/memory.yaml cannot be read: Input/output error",
     ]
 
 

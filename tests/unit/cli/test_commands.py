@@ -235,7 +235,9 @@ def test_official_stack_does_not_get_offline_providers_that_are_on_path(
     assert "/offline/bin" not in command.path_of("pulumi preview")
 
 
-@pytest.mark.parametrize("words", [["--stack", "alice"], ["-s", "alice"], ["--stack=alice"]])
+@pytest.mark.parametrize(
+    "words", [["--stack", "alice"], ["-s", "alice"], ["-salice"], ["--stack=alice"]]
+)
 def test_stack_in_the_arguments_of_pulumi_is_the_one(
     command: CommandLine, words: list[str]
 ) -> None:
@@ -243,6 +245,33 @@ def test_stack_in_the_arguments_of_pulumi_is_the_one(
     command.run("pulumi", "preview", *words)
     environment = command.environment_of("pulumi preview")
     assert environment["PULUMI_OPTION_CONFIG_FILE"].endswith("/.podium/Pulumi.alice.yaml")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["init"], "The stack dev already exists."),
+        (["init", "dev"], "The stack dev already exists."),
+        (["init", "--secrets-provider", "passphrase", "new"], "takes the name of the stack only."),
+        (["rename", "new"], "a renamed stack would replace them, data and all."),
+    ],
+)
+def test_local_settings_outlive_a_refused_command(
+    command: CommandLine, words: list[str], message: str
+) -> None:
+    local = command.folder / ".podium/Pulumi.dev.yaml"
+    command.add_stack(tag="official", resources=3)
+    local.parent.mkdir(exist_ok=True)
+    local.write_text("config: {podium:kestraPort: '9999'}\n")
+    result = command.run("pulumi", "stack", *words)
+    assert result.code == 1
+    assert message in result.stderr
+    assert local.read_text() == "config: {podium:kestraPort: '9999'}\n"
+
+
+def test_pulumi_without_arguments_shows_its_help(command: CommandLine) -> None:
+    command.run("pulumi")
+    assert command.calls[-1] == "pulumi"
 
 
 def test_settings_of_a_new_stack_create_it(command: CommandLine) -> None:

@@ -63,3 +63,18 @@ def test_docker_that_does_not_answer_is_named(
         result = command.run(*words)
         assert result.code == 1
         assert result.stderr.startswith("Error: The Docker Engine does not answer: ")
+
+
+@pytest.mark.parametrize("name", ["", "../evil", "a b", "-x", "ünï", "x" * 101, "a/b/c/d"])
+def test_name_that_no_stack_can_have_is_refused_before_anything_is_run(
+    command: CommandLine, name: str
+) -> None:
+    result = command.run("--stack", name, "down")
+    assert result.code == 2
+    assert f'"{name}" must be letters' in result.stderr
+    assert command.calls == []
+
+
+def test_role_that_does_not_exist_is_named(command: CommandLine) -> None:
+    result = command.run("psql", "")
+    assert (result.code, 'there is no role ""' in result.stderr) == (2, True)

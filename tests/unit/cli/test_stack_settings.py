@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
@@ -97,3 +98,26 @@ def test_salt_is_the_one_of_the_encrypted_values(folder: Path, value: Any, salt:
     shared.write_text("encryptionsalt: second\nconfig: {port: 1}\n")
     content = yaml.safe_load(stack_settings.local_file("dev").read_text())
     assert content == {"encryptionsalt": salt, "config": {"password": value, "port": 1}}
+
+
+def test_secret_of_another_passphrase_is_refused_by_name(folder: Path) -> None:
+    write_shared(folder, port=5432)
+    change_local(password={"secure": "v1:local"})
+    shared = {"encryptionsalt": "v1:other", "config": {"port": 5432, "key": {"secure": "v1:x"}}}
+    (folder / "Pulumi.dev.yaml").write_text(yaml.safe_dump(shared))
+    with pytest.raises(click.ClickException, match=r"Pulumi.dev.yaml has secrets .*: key\. Delete"):
+        stack_settings.local_file("dev")
+
+
+def test_empty_list_of_settings_is_none(folder: Path) -> None:
+    (folder / "Pulumi.dev.yaml").write_text("config:\n")
+    assert local_settings() == {}
+
+
+@pytest.mark.parametrize("content", ["{broken: [", "just text", "- a", "config: 5", "\udcff"])
+@pytest.mark.parametrize("name", ["Pulumi.dev.yaml", ".podium/Pulumi.dev.yaml"])
+def test_broken_file_is_named(folder: Path, name: str, content: str) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(click.ClickException, match=rf"/{name} (cannot be read|has no mapping)"):
+        stack_settings.local_file("dev")
