@@ -121,6 +121,10 @@ class Stack:
         first = [providers] if parts is Parts.OFFLINE else []
         return variables | {"PATH": os.pathsep.join([*first, *folders])}
 
+    def with_podium(self, message: str) -> str:
+        """Returns a message of the program whose fixes are commands of Podium, to be typed."""
+        return message.replace("  pulumi config", f"  {self.podium} pulumi config")
+
     def not_up(self) -> click.ClickException:
         """Returns the error of a command that needs a stack that is up."""
         return click.ClickException(f"Stack {self.name} is not up: {self.podium} up")

@@ -66,7 +66,7 @@ def run_update(stack: Stack, parts: Parts | None, command: str, *options: str) -
         ) as process,
     ):
         assert process.stdout
-        progress = _Progress(status, total, stack.podium)
+        progress = _Progress(status, total, stack)
         try:
             other = progress.follow(process.stdout)
         finally:
@@ -89,9 +89,9 @@ class _Progress:
         without_port: the service that could not start for lack of a port, or nothing.
     """
 
-    def __init__(self, status: Status, total: int, podium: str) -> None:
+    def __init__(self, status: Status, total: int, stack: Stack) -> None:
         self._status = status
-        self._podium = podium
+        self._stack = stack
         self._of_total = f" of {total}" if total else ""
         self._done = 0
         self.without_port = ""
@@ -154,8 +154,7 @@ class _Progress:
             return
         if any(text in message for text in _PORT_TAKEN):
             self.without_port = event["urn"].rpartition("::")[2]
-        message = message.rpartition(_REASON)[2]
-        message = message.replace("  pulumi config", f"  {self._podium} pulumi config")
+        message = self._stack.with_podium(message.rpartition(_REASON)[2])
         # Errors name the resource, which no line before them does.
         place = f"{_label(event['urn'])}: " if event.get("urn") else ""
         prefix = "" if event["severity"].startswith("info") else f"{event['severity']}: "

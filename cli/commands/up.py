@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import click
 import pulumi
-from pulumi.automation import CommandError, ConfigValue
+from pulumi.automation import CommandError, ConfigValue, StackNotFoundError
 
 from cli import offline, setup, stack_settings
 from cli.output import console, step
@@ -26,9 +26,11 @@ _PLUGINS = ("docker", "postgresql", "random")
 def up(stack: Stack) -> int:
     """Create or update the stack, and set up what it needs."""
     setup.start_docker()
-    if not stack.exists:
+    try:
+        parts = stack.parts
+    except StackNotFoundError:
         stack_settings.create_stack(stack.name)
-    parts = stack.parts
+        parts = None
     if parts is None:
         settings = _load_settings(stack)
         parts = _choose_parts(stack, settings)
@@ -53,8 +55,7 @@ def _load_settings(stack: Stack) -> Settings:
     try:
         return Settings.load()
     except SettingsError as error:
-        message = str(error).replace("  pulumi config", f"  {stack.podium} pulumi config")
-        raise click.ClickException(message) from error
+        raise click.ClickException(stack.with_podium(str(error))) from error
 
 
 def _choose_parts(stack: Stack, settings: Settings) -> Parts:
