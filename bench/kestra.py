@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from bench.project import free_ports
+from infra.kestra.folder import read_folder
 
 _START_SECONDS = 60
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -55,10 +56,9 @@ class Kestra:
             namespace: the folder that is named after it.
         """
         with self.client() as client:
-            for path in namespace.glob("*.yaml"):
+            for flow in read_folder(namespace.parent)[namespace.name].flows.values():
                 headers = {"Content-Type": "application/x-yaml"}
-                flow = client.post("/flows", content=path.read_text(), headers=headers)
-                flow.raise_for_status()
+                client.post("/flows", content=flow.text, headers=headers).raise_for_status()
             for path in namespace.glob("files/*/*"):
                 client.post(
                     f"/namespaces/{namespace.name}/files",

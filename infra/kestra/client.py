@@ -20,6 +20,7 @@ __all__ = ["KestraClient", "KestraError"]
 _FIRST_VERSION_WITH_TENANT = (0, 23)
 # Before, the server made up the ids: https://github.com/kestra-io/blueprints/pull/108
 _FIRST_VERSION_WITH_DASHBOARD_IDS = (1, 0)
+_SECOND_MAJOR_VERSION = (2, 0)
 _TENANT = "main"
 _CONNECTIONS = 10
 # The request did not reach the server, or the server did not act on it.
@@ -83,21 +84,27 @@ class KestraClient:
         """Closes the connections."""
         self._http.close()
 
-    @cached_property
+    @property
     def version(self) -> str:
-        """The version of the server, such as 1.3.0."""
+        """The version of the server, such as 1.3.0; asked anew, since servers are upgraded."""
         configs = _json(self._request("GET", "/api/v1/configs"), dict)
         return str(configs.get("version", ""))
 
-    @cached_property
-    def _release(self) -> tuple[int, int]:
-        """Returns the first two numbers of the version."""
-        numbers = re.match(r"(\d+)\.(\d+)", self.version)
-        if not numbers:
-            raise RequestFailed(f'{self._url} has the version "{self.version}": is it Kestra?')
-        return int(numbers[1]), int(numbers[2])
+    @property
+    def is_kestra_1(self) -> bool:
+        """Whether the server is older than Kestra 2.0."""
+        return self._release < _SECOND_MAJOR_VERSION
 
     @property
+    def _release(self) -> tuple[int, int]:
+        """Returns the first two numbers of the version."""
+        version = self.version
+        numbers = re.match(r"(\d+)\.(\d+)", version)
+        if not numbers:
+            raise RequestFailed(f'{self._url} has the version "{version}": is it Kestra?')
+        return int(numbers[1]), int(numbers[2])
+
+    @cached_property
     def _root(self) -> str:
         """Returns the root path of the API, which has a tenant since 0.23."""
         has_tenant = self._release >= _FIRST_VERSION_WITH_TENANT

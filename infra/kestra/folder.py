@@ -11,6 +11,7 @@ from .source import FlowSource
 
 _YAML_SUFFIXES = (".yaml", ".yml")
 _FILES = "files"
+_KESTRA_1 = ".kestra-1"
 # What editors leave beside the files they edit.
 _BACKUP_SUFFIXES = ("~", ".bak", ".orig", ".swp", ".tmp")
 
@@ -23,24 +24,28 @@ class Namespace:
         flows: the flows by id.
         paths: the paths of these flows, for messages.
         files: the contents of the namespace files by their path in the namespace.
+        kestra_1_flows: the flows that have another text before Kestra 2.0, by id.
     """
 
     flows: dict[str, FlowSource] = field(default_factory=dict)
     paths: dict[str, Path] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    kestra_1_flows: dict[str, FlowSource] = field(default_factory=dict)
 
 
 def read_folder(folder: Path) -> dict[str, Namespace]:
     """Returns what `<folder>/<namespace>/` holds: flows in *.yaml, files below files/.
 
-    Hidden files, editor backups and files that are not YAML are ignored.
+    A file *.kestra-1.yaml has the text of the flow beside it for Kestra before 2.0. Hidden files,
+    editor backups and files that are not YAML are ignored.
 
     Raises:
         InvalidContent: the folder or files in it are invalid; the message lists every error.
     """
     errors = []
     namespaces: dict[str, Namespace] = {}
-    for path in _files(folder):
+    # Texts for Kestra 1 come after the flows that they belong to.
+    for path in sorted(_files(folder), key=_is_for_kestra_1):
         parts = path.relative_to(folder).parts
         try:
             "/".join(parts).encode()
@@ -57,6 +62,11 @@ def read_folder(folder: Path) -> dict[str, Namespace]:
             errors.append(f"  {path} {error}")
     raise_errors(errors)
     return namespaces
+
+
+def kestra_1_path(path: Path) -> Path:
+    """Returns the path of a flow's text for Kestra before 2.0, beside the flow."""
+    return path.with_name(f"{path.stem}{_KESTRA_1}{path.suffix}")
 
 
 def dashboard_files(folder: Path) -> dict[str, Path]:
@@ -89,10 +99,21 @@ def _add_flow(namespaces: dict[str, Namespace], folder: Path, path: Path) -> Non
             f"describes {flow.key}: move it to {folder / flow.namespace}, or change its namespace"
         )
     namespace = namespaces.setdefault(flow.namespace, Namespace())
+    if _is_for_kestra_1(path):
+        flow_path = namespace.paths.get(flow.flow_id)
+        if flow_path is None or path != kestra_1_path(flow_path):
+            name = path.name.replace(_KESTRA_1, "")
+            raise ValueError(f"describes {flow.key} for Kestra 1, but {name} beside it does not")
+        namespace.kestra_1_flows[flow.flow_id] = flow
+        return
     if flow.flow_id in namespace.flows:
         raise ValueError(f"describes {flow.key}, and so does {namespace.paths[flow.flow_id]}")
     namespace.flows[flow.flow_id] = flow
     namespace.paths[flow.flow_id] = path
+
+
+def _is_for_kestra_1(path: Path) -> bool:
+    return path.stem.endswith(_KESTRA_1)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -12,7 +12,7 @@ from pulumi.dynamic import Resource
 
 from .content import encode
 from .errors import InvalidContent, PartlyWritten
-from .folder import Namespace, dashboard_files, raise_errors, read_folder
+from .folder import Namespace, dashboard_files, kestra_1_path, raise_errors, read_folder
 from .provider import (
     DashboardProvider,
     FlowProvider,
@@ -20,6 +20,7 @@ from .provider import (
     NamespaceFileProvider,
     NamespaceProvider,
 )
+from .source import FlowSource
 from .switches import AS_WRITTEN, Switches
 
 
@@ -269,7 +270,8 @@ class FlowDirectory(pulumi.ComponentResource):
         Args:
             name: the logical name.
             connection: the server.
-            path: the folder, with flows in <namespace>/*.yaml and files in <namespace>/files/.
+            path: the folder, with flows in <namespace>/*.yaml and files in <namespace>/files/. Of
+                two files <id>.yaml and <id>.kestra-1.yaml, the second is for Kestra before 2.0.
             namespace: the only namespace to take; all of them if None.
             switches: what to switch in every flow; the rest of the text stays as written.
             overrides: other switches for some flows, by namespace and id.
@@ -300,7 +302,7 @@ class FlowDirectory(pulumi.ComponentResource):
                     {
                         **connection.properties(),
                         "namespace": key,
-                        "flows": flows[key],
+                        **flows[key],
                         # For messages; only files that are not named after their flow.
                         "folder": str(path / key),
                         "paths": {
@@ -377,16 +379,28 @@ def _child_options(
 
 def _switched(
     contents: Mapping[str, Namespace], switches: Switches, overrides: Mapping[str, Switches]
-) -> dict[str, dict[str, str]]:
-    """Returns the switched texts of the flows by namespace and id."""
-    texts: dict[str, dict[str, str]] = {key: {} for key in contents}
+) -> dict[str, dict[str, dict[str, str]]]:
+    """Returns the properties with the switched texts by id, for each namespace."""
     errors = []
-    for key, content in contents.items():
-        for id_, flow in content.flows.items():
-            try:
-                texts[key][id_] = overrides.get(flow.key, switches).apply_to(flow.text)
-            except ValueError as error:
-                errors.append(f"  {content.paths[id_]} {error}")
+
+    def switch(flow: FlowSource, path: Path) -> str:
+        try:
+            return overrides.get(flow.key, switches).apply_to(flow.text)
+        except ValueError as error:
+            errors.append(f"  {path} {error}")
+            return ""
+
+    texts = {
+        key: {
+            "flows": {id_: switch(flow, content.paths[id_]) for id_, flow in content.flows.items()},
+            # Check takes these into `flows`, or drops them, since it can ask the server.
+            "kestra1Flows": {
+                id_: switch(flow, kestra_1_path(content.paths[id_]))
+                for id_, flow in content.kestra_1_flows.items()
+            },
+        }
+        for key, content in contents.items()
+    }
     raise_errors(errors)
     return texts
 

@@ -21,9 +21,9 @@ _TASK_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 _FLOW_PARTS = "id, namespace and tasks"
 _ID_LENGTH = 100
 _NAMESPACE_LENGTH = 150
-# https://kestra.io/docs/migration-guide/1.0.0/reserved-flow-ids
+# https://kestra.io/docs/migration-guide/1.0.0/reserved-flow-ids; 2.0 takes `executions`.
 _RESERVED_IDS = {
-    "pause", "resume", "force-run", "change-status", "kill", "executions", "search", "source",
+    "pause", "resume", "force-run", "change-status", "kill", "search", "source",
     "disable", "enable",
 }  # fmt: skip
 # The properties of a flow in any version.

@@ -13,14 +13,16 @@ import pytest
 
 from cli import offline
 from infra.databases import WAREHOUSE_SCHEMAS
+from infra.kestra.folder import read_folder
 from tests.e2e.conftest import Project
 from tests.e2e.warehouse import as_reader, connect
 from tests.pgadmin import connect_servers
 
 # What is in flows/, each in its first revision.
 FLOWS = {
-    f"{path.parent.name}/{path.stem}": 1
-    for path in (Path(__file__).parents[2] / "flows").glob("*/*.yaml")
+    flow.key: 1
+    for namespace in read_folder(Path(__file__).parents[2] / "flows").values()
+    for flow in namespace.flows.values()
 }
 # The first `up` may have to build or pull every image.
 pytestmark = [pytest.mark.timeout(1200)]

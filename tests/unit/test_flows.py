@@ -13,7 +13,11 @@ from infra.kestra.source import FlowSource
 from tests.unit.harness import PROJECT_FOLDER
 
 NAMESPACES = read_folder(PROJECT_FOLDER / "flows")
-FLOWS = {flow.key: flow for item in NAMESPACES.values() for flow in item.flows.values()}
+FLOWS = {flow.key: flow for item in NAMESPACES.values() for flow in item.flows.values()} | {
+    f"{flow.key}.kestra-1": flow
+    for item in NAMESPACES.values()
+    for flow in item.kestra_1_flows.values()
+}
 DOCUMENTS: dict[str, dict[str, Any]] = {
     key: yaml.safe_load(flow.text) for key, flow in FLOWS.items()
 }
@@ -41,6 +45,14 @@ def test_every_yaml_file_is_a_flow_in_the_folder_of_its_namespace():
     files = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.y*ml")}
     assert files == set(FLOWS)
     assert "zoomcamp/taxi_load" in files
+
+
+def test_the_texts_for_kestra_1_and_2_differ_in_the_loop_only():
+    (older,) = (key for key in FLOWS if key.endswith(".kestra-1"))
+    text = FLOWS[older].text.replace("flow.ForEach", "flow.Loop")
+    assert (
+        text.replace("taskrun.value", "item.value") == FLOWS[older.removesuffix(".kestra-1")].text
+    )
 
 
 @every_flow

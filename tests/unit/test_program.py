@@ -557,8 +557,9 @@ def test_outputs_say_where_everything_is(platform: Deployment):
         "readerUser": "reader",
         "readerPassword": "[secret]",
         "flows": {
-            f"{path.parent.name}/{path.stem}": 1
-            for path in (PROJECT_FOLDER / "flows").glob("*/*.yaml")
+            flow.key: 1
+            for namespace in read_folder(PROJECT_FOLDER / "flows").values()
+            for flow in namespace.flows.values()
         },
         "dashboards": {path.stem: True for path in (PROJECT_FOLDER / "dashboards").iterdir()},
         "images": IMAGES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pulumi.dynamic import (
@@ -16,9 +17,16 @@ from pulumi.dynamic import (
 
 from ..content import decode, digest, encode
 from ..errors import KestraError
+from ..folder import kestra_1_path
 from ..source import FlowSource
 from .base import Props
-from .connection import PROPERTIES, connect, connect_in_preview, connection
+from .connection import (
+    PROPERTIES,
+    answering_client,
+    connect,
+    connect_in_preview,
+    connection,
+)
 from .flow import validate_flow, write_flow
 from .parallel import for_each, try_each
 
@@ -35,6 +43,7 @@ class NamespaceLifecycle:
     def check(self, olds: Props, news: Props) -> CheckResult:
         """Validates changed flows, in a preview with the help of a server that answers."""
         client = connect_in_preview(news)
+        unused = _choose_texts(olds, news)
         before = olds.get("flows", {})
         changed = {id_: text for id_, text in news["flows"].items() if before.get(id_) != text}
 
@@ -52,6 +61,11 @@ class NamespaceLifecycle:
             CheckFailure(f'flows["{flow_id}"]', error)
             for flow_id, errors in for_each(errors_of, changed).items()
             for error in errors
+        ]
+        failures += [
+            CheckFailure("flows", f"{path}: {error}")
+            for path, text in unused.items()
+            for error in FlowSource.errors(text)
         ]
         return CheckResult(news, failures)
 
@@ -107,6 +121,27 @@ class NamespaceLifecycle:
 
 
 lifecycle = NamespaceLifecycle()
+
+
+def _choose_texts(olds: Props, news: Props) -> dict[str, str]:
+    """Gives flows that have two texts the one for the server; returns the others by their paths.
+
+    As long as no server answers, such a flow keeps the text that it has in the state, or gets the
+    one for Kestra 2.0 and later.
+    """
+    texts: dict[str, str] = news.pop("kestra1Flows", {})
+    paths = {flow_id: str(kestra_1_path(Path(_path(news, flow_id)))) for flow_id in texts}
+    client = answering_client(news) if texts else None
+    if client:
+        is_kestra_1 = client.is_kestra_1
+    else:
+        is_kestra_1 = any(olds.get("flows", {}).get(key) == text for key, text in texts.items())
+    if not is_kestra_1:
+        return {paths[flow_id]: text for flow_id, text in texts.items()}
+    unused = {_path(news, flow_id): news["flows"][flow_id] for flow_id in texts}
+    news["flows"] = {**news["flows"], **texts}
+    news["paths"] = {**news["paths"], **paths}
+    return unused
 
 
 def _write(news: Props, olds: Props) -> Props:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from infra.kestra.content import decode, encode
 from infra.kestra.errors import InvalidContent
-from infra.kestra.folder import read_folder
+from infra.kestra.folder import kestra_1_path, read_folder
 
 
 def write(folder: Path, **texts: str) -> Path:
@@ -47,6 +47,33 @@ def test_a_file_may_be_called_otherwise_than_its_flow(tmp_path: Path, suffix: st
     path.parent.mkdir()
     path.write_text(flow("demo", "hello"))
     assert read_folder(tmp_path)["demo"].paths == {"hello": path}
+
+
+@pytest.mark.parametrize("name", ["hello.yaml", "Any name.yml"])
+def test_a_text_for_kestra_1_is_read_beside_its_flow(tmp_path: Path, name: str):
+    path = tmp_path / "demo" / name
+    path.parent.mkdir()
+    path.write_text(flow("demo", "hello"))
+    older = kestra_1_path(path)
+    assert older.name.endswith(f".kestra-1{path.suffix}")
+    older.write_text(flow("demo", "hello") + "# For Kestra 1.\n")
+    found = read_folder(tmp_path)["demo"]
+    assert found.paths == {"hello": path}
+    assert found.flows["hello"].text == path.read_text()
+    assert found.kestra_1_flows["hello"].text == older.read_text()
+
+
+def test_a_text_for_kestra_1_must_describe_the_flow_beside_it(tmp_path: Path):
+    write(tmp_path, demo__hello=flow("demo", "hello"))
+    for name, flow_id in (("hello", "other"), ("other", "hello"), ("alone", "alone")):
+        (tmp_path / f"demo/{name}.kestra-1.yaml").write_text(flow("demo", flow_id))
+    with pytest.raises(InvalidContent) as caught:
+        read_folder(tmp_path)
+    assert str(caught.value).splitlines()[1:] == [
+        f"  {tmp_path}/demo/{name}.kestra-1.yaml describes demo/{flow_id} for Kestra 1, but "
+        f"{name}.yaml beside it does not"
+        for name, flow_id in (("alone", "alone"), ("hello", "other"), ("other", "hello"))
+    ]
 
 
 def test_hidden_files_backups_and_other_suffixes_are_left_alone(tmp_path: Path):

@@ -351,6 +351,76 @@ def test_a_preview_asks_the_server_about_changed_flows(
     assert kestra.writes == []
 
 
+KESTRA_1 = {"c": flow_text("demo", "c", "on Kestra 1")}
+
+
+def chosen(olds: Props, text: str, **changes: Any) -> bool:
+    """Whether Check takes a text of flow c, the others as they are."""
+    inputs = namespace.check(olds, props(kestra1Flows=KESTRA_1, **changes)).inputs
+    assert "kestra1Flows" not in inputs
+    return bool(inputs["flows"] == {**TEXTS, "c": text})
+
+
+@pytest.mark.parametrize("is_preview", [True, False])
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [
+        ("0.20.7", KESTRA_1["c"]),
+        ("1.3.31", KESTRA_1["c"]),
+        ("2.0.0", TEXTS["c"]),
+        ("2.0.0-SNAPSHOT", TEXTS["c"]),
+        ("10.1.0", TEXTS["c"]),
+    ],
+)
+def test_a_flow_with_two_texts_gets_the_one_for_the_server(
+    kestra: FakeKestra, version: str, text: str, is_preview: bool
+):
+    kestra.version = version
+    assert chosen({}, text, isPreview=is_preview)
+
+
+def test_without_a_server_a_flow_keeps_its_text_or_gets_the_newest(kestra: FakeKestra):
+    kestra.is_lost = True
+    assert chosen({}, TEXTS["c"])
+    assert chosen({"flows": TEXTS}, TEXTS["c"])
+    assert chosen({"flows": KESTRA_1}, KESTRA_1["c"])
+
+
+def test_both_texts_are_validated_and_named_by_their_files(kestra: FakeKestra):
+    broken = {"c": "id: c\nnamespace: demo\ntasks: []\n"}
+    error = "has no tasks"
+    for version in ("1.3.0", "2.0.0"):
+        kestra.version = version
+        assert list(preview({}, kestra1Flows=broken).values()) == [
+            f"flows/demo/third.kestra-1.yml: {error}"
+        ]
+        assert list(preview({}, flows=broken, kestra1Flows=KESTRA_1).values()) == [
+            f"flows/demo/third.yml: {error}"
+        ]
+
+
+def test_an_upgrade_of_the_server_changes_the_text(kestra: FakeKestra):
+    def check(olds: Props) -> Props:
+        inputs = namespace.check(olds, props(kestra1Flows=KESTRA_1, isPreview=False)).inputs
+        return {key: inputs[key] for key in ("flows", "paths")}
+
+    inputs = check({})
+    outs = create(**inputs)
+    assert kestra.flows["demo/c"]["source"] == KESTRA_1["c"]
+    assert check(inputs) == inputs
+    assert not diff(outs, **inputs)
+
+    kestra.version = "2.0.0"
+    inputs = check(inputs)
+    assert diff(outs, **inputs)
+    kestra.asked.clear()
+    outs = update(outs, **inputs)
+    assert kestra.writes == [f"PUT {ROOT}/flows/demo/c"]
+    assert kestra.flows["demo/c"]["source"] == TEXTS["c"]
+    assert check(inputs) == inputs
+    assert not diff(outs, **inputs)
+
+
 def test_another_namespace_is_another_resource_that_comes_before_the_old_one_goes():
     difference = namespace.diff("demo", recorded(TEXTS, {}), props(files={}, namespace="prod"))
     assert (difference.changes, difference.replaces) == (True, ["namespace"])

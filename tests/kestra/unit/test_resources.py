@@ -115,6 +115,18 @@ def test_switches_are_set_in_every_flow_but_those_with_their_own(folder: Path):
     assert "# Says something." in one
 
 
+def test_switches_are_set_in_the_text_for_kestra_1_too(folder: Path):
+    path = folder / "b/one.kestra-1.yaml"
+    path.write_text(flow_text("b", "one", "on Kestra 1"))
+    deployment = directory(folder, switches=Switches(disabled=True))
+    text = deployment.one(FLOW_NAMESPACE, "flows-b").inputs["kestra1Flows"]["one"]
+    assert yaml.safe_load(text)["disabled"] is True
+    assert "on Kestra 1" in text
+    path.write_text(flow_text("b", "one") + "triggers: [*t]\n")
+    with pytest.raises(InvalidContent, match=str(path)):
+        directory(folder, switches=Switches(disabled=True))
+
+
 def test_an_override_of_a_missing_flow_is_an_error(folder: Path):
     with pytest.raises(InvalidContent) as caught:
         directory(folder, overrides={"b/two": Switches(), "a/one": Switches()})

@@ -164,7 +164,7 @@ def test_all_errors_are_reported_at_once():
 # https://kestra.io/docs/migration-guide/1.0.0/reserved-flow-ids
 RESERVED = (
     *("pause", "resume", "force-run", "change-status", "kill"),
-    *("executions", "search", "source", "disable", "enable"),
+    *("search", "source", "disable", "enable"),
 )
 letters = string.ascii_letters + string.digits + "._-"
 # Names with what is nearly right in them.
