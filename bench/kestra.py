@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from bench.project import free_ports
+from infra.kestra.client import KestraClient
 from infra.kestra.folder import read_folder
 
 _START_SECONDS = 60
@@ -55,8 +56,11 @@ class Kestra:
         Args:
             namespace: the folder that is named after it.
         """
+        with KestraClient(self.url, self.username, self.password) as kestra:
+            is_kestra_1 = kestra.is_kestra_1
+        content = read_folder(namespace.parent)[namespace.name]
         with self.client() as client:
-            for flow in read_folder(namespace.parent)[namespace.name].flows.values():
+            for flow in content.flows_for(is_kestra_1=is_kestra_1).values():
                 headers = {"Content-Type": "application/x-yaml"}
                 client.post("/flows", content=flow.text, headers=headers).raise_for_status()
             for path in namespace.glob("files/*/*"):

@@ -300,19 +300,21 @@ class KestraClient:
 
     def last_execution(self, namespace: str, flow_id: str) -> dict[str, Any] | None:
         """Returns the execution of a flow that began last, or None if there is none."""
-        query = {
-            "namespace": namespace,
-            "flowId": flow_id,
-            "size": 1,
-            "sort": "state.startDate:desc",
-        }
-        found = _json(self._request("GET", f"{self._root}/executions", params=query), dict)
+        query = {"size": "1", "sort": "state.startDate:desc"}
+        if self.is_kestra_1:
+            path, query = "executions", {**query, "namespace": namespace, "flowId": flow_id}
+        else:  # where `executions` is not sorted
+            path = "executions/search"
+            query["filters[namespace][EQUALS]"] = namespace
+            query["filters[flowId][EQUALS]"] = flow_id
+        found = _json(self._request("GET", f"{self._root}/{path}", params=query), dict)
         return next(iter(found["results"]), None)
 
     def get_logs(self, execution_id: str) -> list[dict[str, Any]]:
         """Returns the log of an execution from level INFO on."""
         path = f"{self._root}/logs/{execution_id}"
-        return _json(self._request("GET", path, params={"minLevel": "INFO"}), list)
+        level = "minLevel" if self.is_kestra_1 else "filters[level][GREATER_THAN_OR_EQUAL_TO]"
+        return _json(self._request("GET", path, params={level: "INFO"}), list)
 
     def _file(self, namespace: str, path: str) -> str:
         return f"{self._root}/namespaces/{namespace}/files?path={quote(path)}"

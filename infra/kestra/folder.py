@@ -32,6 +32,10 @@ class Namespace:
     files: dict[str, str] = field(default_factory=dict)
     kestra_1_flows: dict[str, FlowSource] = field(default_factory=dict)
 
+    def flows_for(self, *, is_kestra_1: bool) -> dict[str, FlowSource]:
+        """Returns the flows by id, in their texts for Kestra before 2.0 or since."""
+        return {**self.flows, **self.kestra_1_flows} if is_kestra_1 else self.flows
+
 
 def read_folder(folder: Path) -> dict[str, Namespace]:
     """Returns what `<folder>/<namespace>/` holds: flows in *.yaml, files below files/.

@@ -15,8 +15,12 @@ import pytest
 from psycopg.rows import dict_row
 
 from infra.databases import WAREHOUSE_SCHEMAS
+from infra.kestra.client import KestraClient
+from infra.kestra.folder import read_folder
 from tests.kestra.servers import (
+    PASSWORD,
     ROOT,
+    USERNAME,
     Client,
     Database,
     PostgresServer,
@@ -155,8 +159,11 @@ def new_warehouse(
             secrets={"WAREHOUSE_USERNAME": postgres.user, "WAREHOUSE_PASSWORD": postgres.password},
         ) as server:
             warehouse = Warehouse(Client(server), database, files)
-            for path in sorted((ROOT / "flows" / _NAMESPACE).glob("*.yaml")):
-                warehouse.client.create(path.read_text())
+            with KestraClient(server.base, USERNAME, PASSWORD) as client:
+                is_kestra_1 = client.is_kestra_1
+            namespace = read_folder(ROOT / "flows")[_NAMESPACE]
+            for flow in namespace.flows_for(is_kestra_1=is_kestra_1).values():
+                warehouse.client.create(flow.text)
             scripts = ROOT / "flows" / _NAMESPACE / "files"
             for path in sorted(scripts.rglob("*.*")):
                 warehouse.register(path.relative_to(scripts).as_posix(), path.read_text())

@@ -193,6 +193,23 @@ def test_create_execution_without_inputs_has_no_body():
     assert server.requests[0].content == b""
 
 
+def test_the_last_execution_and_the_log_are_asked_with_filters_since_2_0():
+    configs = json({"version": "2.0.0"})
+    server = Server(json({"results": [{"id": "1"}]}), json([]), configs=configs)
+    client = server.client
+    assert client.last_execution("demo", "hello") == {"id": "1"}
+    assert client.get_logs("1") == []
+    search, logs = (request.url for request in server.requests)
+    assert search.path == "/api/v1/main/executions/search"
+    assert dict(search.params) == {
+        "filters[namespace][EQUALS]": "demo",
+        "filters[flowId][EQUALS]": "hello",
+        "sort": "state.startDate:desc",
+        "size": "1",
+    }
+    assert dict(logs.params) == {"filters[level][GREATER_THAN_OR_EQUAL_TO]": "INFO"}
+
+
 def test_an_execution_and_its_log_are_read():
     line = {"timestamp": "2026-11-24T01:45:12.928Z", "level": "INFO", "message": "Hello"}
     server = Server(json({"id": "1"}), json([line]))
