@@ -92,11 +92,15 @@ class KestraClient:
 
     @property
     def is_kestra_1(self) -> bool:
-        """Whether the server is older than Kestra 2.0."""
-        return self._release < _SECOND_MAJOR_VERSION
+        """Whether the server is older than Kestra 2.0; asked anew, as `version`."""
+        return self._read_release() < _SECOND_MAJOR_VERSION
 
-    @property
+    @cached_property
     def _release(self) -> tuple[int, int]:
+        """Returns the release that decides the form of requests."""
+        return self._read_release()
+
+    def _read_release(self) -> tuple[int, int]:
         """Returns the first two numbers of the version."""
         version = self.version
         numbers = re.match(r"(\d+)\.(\d+)", version)
@@ -104,7 +108,7 @@ class KestraClient:
             raise RequestFailed(f'{self._url} has the version "{version}": is it Kestra?')
         return int(numbers[1]), int(numbers[2])
 
-    @cached_property
+    @property
     def _root(self) -> str:
         """Returns the root path of the API, which has a tenant since 0.23."""
         has_tenant = self._release >= _FIRST_VERSION_WITH_TENANT
@@ -229,7 +233,7 @@ class KestraClient:
     @cached_property
     def has_dashboards(self) -> bool:
         """Whether the server has dashboards, under the ids in their texts."""
-        if self._release < _FIRST_VERSION_WITH_DASHBOARD_IDS:
+        if self._read_release() < _FIRST_VERSION_WITH_DASHBOARD_IDS:
             return False
         path = f"{self._root}/dashboards"
         return self._request("GET", path, params={"size": 1}, accept=(404, 501)).is_success
@@ -301,7 +305,7 @@ class KestraClient:
     def last_execution(self, namespace: str, flow_id: str) -> dict[str, Any] | None:
         """Returns the execution of a flow that began last, or None if there is none."""
         query = {"size": "1", "sort": "state.startDate:desc"}
-        if self.is_kestra_1:
+        if self._release < _SECOND_MAJOR_VERSION:
             path, query = "executions", {**query, "namespace": namespace, "flowId": flow_id}
         else:  # where `executions` is not sorted
             path = "executions/search"
@@ -313,7 +317,8 @@ class KestraClient:
     def get_logs(self, execution_id: str) -> list[dict[str, Any]]:
         """Returns the log of an execution from level INFO on."""
         path = f"{self._root}/logs/{execution_id}"
-        level = "minLevel" if self.is_kestra_1 else "filters[level][GREATER_THAN_OR_EQUAL_TO]"
+        is_filtered = self._release >= _SECOND_MAJOR_VERSION
+        level = "filters[level][GREATER_THAN_OR_EQUAL_TO]" if is_filtered else "minLevel"
         return _json(self._request("GET", path, params={level: "INFO"}), list)
 
     def _file(self, namespace: str, path: str) -> str:

@@ -20,13 +20,7 @@ from ..errors import KestraError
 from ..folder import kestra_1_path
 from ..source import FlowSource
 from .base import Props
-from .connection import (
-    PROPERTIES,
-    answering_client,
-    connect,
-    connect_in_preview,
-    connection,
-)
+from .connection import PROPERTIES, answering_client, connect, connection
 from .flow import validate_flow, write_flow
 from .parallel import for_each, try_each
 
@@ -42,8 +36,11 @@ class NamespaceLifecycle:
 
     def check(self, olds: Props, news: Props) -> CheckResult:
         """Validates changed flows, in a preview with the help of a server that answers."""
-        client = connect_in_preview(news)
-        unused = _choose_texts(olds, news)
+        is_preview = news.pop("isPreview", False)
+        # Who does not answer is not asked twice: that can take as long as a timeout.
+        answering = answering_client(news) if is_preview or news.get("kestra1Flows") else None
+        unused = _choose_texts(answering, olds, news)
+        client = answering if is_preview else None
         before = olds.get("flows", {})
         changed = {id_: text for id_, text in news["flows"].items() if before.get(id_) != text}
 
@@ -123,7 +120,7 @@ class NamespaceLifecycle:
 lifecycle = NamespaceLifecycle()
 
 
-def _choose_texts(olds: Props, news: Props) -> dict[str, str]:
+def _choose_texts(client: KestraClient | None, olds: Props, news: Props) -> dict[str, str]:
     """Gives flows that have two texts the one for the server; returns the others by their paths.
 
     As long as no server answers, such a flow keeps the text that it has in the state, or gets the
@@ -131,7 +128,8 @@ def _choose_texts(olds: Props, news: Props) -> dict[str, str]:
     """
     texts: dict[str, str] = news.pop("kestra1Flows", {})
     paths = {flow_id: str(kestra_1_path(Path(_path(news, flow_id)))) for flow_id in texts}
-    client = answering_client(news) if texts else None
+    if not texts:
+        return {}
     if client:
         is_kestra_1 = client.is_kestra_1
     else:

@@ -210,6 +210,21 @@ def test_the_last_execution_and_the_log_are_asked_with_filters_since_2_0():
     assert dict(logs.params) == {"filters[level][GREATER_THAN_OR_EQUAL_TO]": "INFO"}
 
 
+@pytest.mark.parametrize("version", ["1.3.0", "2.0.0"])
+def test_whoever_reads_a_log_again_and_again_asks_for_the_version_once(version: str):
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return json({"version": version} if request.url.path == "/api/v1/configs" else [])
+
+    transport = httpx.MockTransport(answer)
+    with KestraClient("http://localhost:8080", "user", PASSWORD, transport=transport) as client:
+        for _ in range(3):
+            client.get_logs("1")
+    assert asked == ["/api/v1/configs", *["/api/v1/main/logs/1"] * 3]
+
+
 def test_an_execution_and_its_log_are_read():
     line = {"timestamp": "2026-11-24T01:45:12.928Z", "level": "INFO", "message": "Hello"}
     server = Server(json({"id": "1"}), json([line]))

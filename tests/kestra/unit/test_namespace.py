@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -384,6 +385,19 @@ def test_without_a_server_a_flow_keeps_its_text_or_gets_the_newest(kestra: FakeK
     assert chosen({}, TEXTS["c"])
     assert chosen({"flows": TEXTS}, TEXTS["c"])
     assert chosen({"flows": KESTRA_1}, KESTRA_1["c"])
+
+
+def test_a_preview_asks_a_server_that_does_not_answer_once(
+    kestra: FakeKestra, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        raise httpx.ConnectError("[Errno 111] Connection refused")
+
+    asked: list[str] = []
+    monkeypatch.setattr(FakeKestra, "_answer", lambda _, request: refuse(request))
+    assert chosen({}, TEXTS["c"], isPreview=True)
+    assert asked == ["/api/v1/configs"]
 
 
 def test_both_texts_are_validated_and_named_by_their_files(kestra: FakeKestra):
