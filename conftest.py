@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 
 from cli import offline
 
-pytest_plugins = ["tests.kestra.servers"]
+pytest_plugins = ["tests.kestra.servers", "offline.kestra.engine.pytest_plugin"]
 
 # Tests run against the offline parts: their providers and `kestra` from PATH, with this Python.
 os.environ["PATH"] = os.pathsep.join([offline.providers_folder(), os.environ["PATH"]])

@@ -6,10 +6,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 
-from bench import etl, flows, up
+from bench import engine, etl, flows, up
 
 _BENCHMARKS: dict[str, Callable[[int], Iterable[object]]] = {
     "up": up.compare,
+    "engine": engine.compare,
     "flows": flows.compare,
     "etl": etl.compare,
 }

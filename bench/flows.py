@@ -79,18 +79,14 @@ tasks:
   - id: announce
     type: io.kestra.plugin.core.log.Log
     message: "Loading {{{{ vars.table }}}} of {{{{ inputs.day }}}}: {words[4]}"
-{tasks}
-pluginDefaults:
-  - type: io.kestra.plugin.jdbc.postgresql
-    values:
-      url: jdbc:postgresql://postgres:5432/warehouse
-      username: etl
-      password: "{{{{ secret('WAREHOUSE_PASSWORD') }}}}"
-"""
+{tasks}"""
 _TASK = """
   # {words[0]} and {words[1]} come from different systems.
   - id: merge-{number}
     type: io.kestra.plugin.jdbc.postgresql.Queries
+    url: jdbc:postgresql://postgres:5432/warehouse
+    username: etl
+    password: "{{{{ secret('WAREHOUSE_PASSWORD') }}}}"
     fetchType: NONE
     sql: |
       INSERT INTO shop.{words[0]} (id, {words[1]}, {words[2]}, loaded_at)

@@ -22,7 +22,7 @@ from bench.project import free_ports
 from infra.kestra.client import KestraClient
 from infra.kestra.folder import read_folder
 
-_START_SECONDS = 60
+_START_SECONDS = 120
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -48,6 +48,7 @@ class Kestra:
             base_url=f"{self.url}/api/v1/main",
             auth=(self.username, self.password),
             timeout=30,
+            verify=False,  # there are no certificates to spend time on
         )
 
     def register(self, namespace: Path) -> None:
@@ -104,7 +105,10 @@ class Kestra:
 
 @contextmanager
 def running_kestra(
-    database: str, variables: Mapping[str, str] = _NONE, flow_secrets: Mapping[str, str] = _NONE
+    database: str,
+    variables: Mapping[str, str] = _NONE,
+    flow_secrets: Mapping[str, str] = _NONE,
+    environment: Mapping[str, str] = _NONE,
 ) -> Iterator[Kestra]:
     """Starts a server on loopback ports that are free, and stops it at the end.
 
@@ -112,9 +116,10 @@ def running_kestra(
         database: how psycopg connects to the database that the server keeps its data in.
         variables: what flows find as `globals`.
         flow_secrets: what flows find as secrets.
+        environment: variables of the server's process beside this one's.
 
     Raises:
-        httpx.TransportError: it did not answer within 60 seconds.
+        httpx.TransportError: it did not answer within 120 seconds.
     """
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(TemporaryDirectory(prefix="podium-bench-kestra-")))
@@ -142,7 +147,7 @@ def running_kestra(
                 "variables": {"globals": dict(variables)},
             },
         }
-        environment = {
+        secret_variables = {
             f"SECRET_{name}": b64encode(value.encode()).decode()
             for name, value in flow_secrets.items()
         }
@@ -151,6 +156,7 @@ def running_kestra(
             env={
                 **os.environ,
                 **environment,
+                **secret_variables,
                 "KESTRA_CONFIGURATION": yaml.safe_dump(configuration),
             },
             stdout=subprocess.DEVNULL,

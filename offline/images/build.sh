@@ -12,7 +12,7 @@ while IFS=: read -r name tag; do
 done < <(sed -n 's|.*: podium-offline/||p' offline/stack.yaml)
 # What else is in the context of an image beside its own folder.
 declare -A sources=(
-    [kestra-stand-in]="offline/__init__.py offline/kestra"
+    [kestra]="offline/__init__.py offline/kestra"
     [pgadmin4]=offline/images/postgres/unpack.sh
 )
 
@@ -31,7 +31,7 @@ pip_settings() {
     mkdir "$1"
     echo '[global]' >"$1/pip.conf"
     # A variable is listed before, and counts more than, the same setting in a file.
-    "${PODIUM_PYTHON:-.venv/bin/python}" -m pip config list | sed -nE \
+    "$python" -m pip config list | sed -nE \
         "s/^(:env:|global)\.(index-url|extra-index-url|trusted-host)='(.*)'$/\2 = \3/p" |
         awk '!seen[$1]++' >>"$1/pip.conf"
     if [ -f "$bundle" ]; then
@@ -46,8 +46,16 @@ make_base() {
         --change 'CMD ["bash"]' "$scratch/base.tar" "podium-offline/base:${tags[base]}"
 }
 
+# Sets Kestra's engine up in the cache, as the locks in its sources say, and leaves in $engine what
+# belongs to the context of its image: all but the archives, which fit nothing but this machine.
+set_up_kestra() {
+    local classes
+    classes=$("$python" -m offline.kestra.engine classes "${tags[kestra]#v}")
+    engine=(--exclude='*.jsa' --directory "${cache%/*}" "podium/$(basename "${classes%/*}")")
+}
+
 make_image() {
-    context "$1" --directory "$scratch" pip | docker build --force-rm \
+    context "$1" --directory "$scratch" pip "${engine[@]}" | docker build --force-rm \
         --tag "podium-offline/$1:${tags[$1]}" --label "podium.context=$2" \
         --file "offline/images/$1/Dockerfile" -
 }
@@ -58,8 +66,11 @@ build() {
     [ "$name" != base ] || base_hash=$hash
     [ -z "$(docker images --quiet --filter "reference=$image" --filter "label=podium.context=$hash")" ] ||
         return 0
-    local make=(make_image "$name")
-    [ "$name" != base ] || make=(make_base)
+    local engine=() make=(make_image "$name")
+    case $name in
+        base) make=(make_base) ;;
+        kestra) set_up_kestra ;;
+    esac
     step "Building the image $image" "$logs/$name.log" "${make[@]}" "$hash"
 }
 
@@ -71,6 +82,7 @@ for name in "${wanted[@]}"; do
     }
 done
 
+python=${PODIUM_PYTHON:-.venv/bin/python}
 logs=$cache/images
 mkdir -p "$logs"
 lock "$logs/build"

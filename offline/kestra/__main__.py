@@ -8,16 +8,18 @@ import os
 import sys
 
 from offline.kestra import config, server
+from offline.kestra.engine import SetupError
+from offline.kestra.engine.machine import end
 
 
 def main() -> int:
-    """Run the command; 1 if it cannot start."""
+    """Runs the command; 1 if it cannot start."""
     parser = argparse.ArgumentParser(
-        prog="kestra", description="Podium's stand-in for Kestra. This is not Kestra."
+        prog="kestra", description="Kestra's own engine, with Podium's API and page."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("server").add_subparsers(dest="kind", required=True)
-    serving.add_parser("standalone", help="API, executor and scheduler in one process")
+    serving.add_parser("standalone", help="API, executor, scheduler and worker in one process")
     parser.parse_args()
     logging.basicConfig(
         level=logging.INFO,
@@ -27,12 +29,15 @@ def main() -> int:
     for noisy in ("httpx", "httpcore", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        server.run(config.load(os.environ))
-    except (config.ConfigError, server.StartError) as error:
+        status = server.run(config.load(os.environ))
+    except (config.ConfigError, server.StartError, SetupError) as error:
         print(error, file=sys.stderr)
-        return 1
-    return 0
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    end(status)
+    return status
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

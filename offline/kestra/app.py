@@ -1,17 +1,14 @@
-"""The two web applications: the API with its page, and the management port."""
+"""The web application: the API with its page, behind the login."""
 
 from __future__ import annotations
 
 import base64
 import hmac
-import re
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from jinja2 import Environment, FileSystemLoader, select_autoescape
-from psycopg_pool import PoolTimeout
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -19,29 +16,40 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from offline.kestra import states
-from offline.kestra.api import dashboards, executions, flows, logs, misc, namespaces, triggers
-from offline.kestra.api.routing import Server, answer, error, not_allowed, routes
+from offline.kestra.api import (
+    dashboards,
+    executions,
+    flows,
+    logs,
+    misc,
+    namespaces,
+    triggers,
+)
+from offline.kestra.api.routing import API, Call, error, not_allowed, routes
 from offline.kestra.config import Config
-from offline.kestra.store import Conditions, Page, Store
+from offline.kestra.engine.machine import TENANT, Kestra
 
-SERVER_NAME = "podium-kestra-stand-in"
-_RESOURCES = [module.route for module in (flows, executions, logs, namespaces, triggers, misc)]
-_PAGE_SIZE = 25
-# What the genuine server has and the stand-in has not, so that it can say so: resources, and the
-# last parts of paths below the resources that it has.
-_GENUINE = (
-    "apps", "basicAuth", "blueprints", "cluster", "kv", "metrics", "plugins", "stats", "taskruns",
-    "templates", "tests", "usages",
+SERVER_NAME = "podium-kestra"
+_RESOURCES = [
+    module.route for module in (flows, executions, logs, namespaces, triggers, dashboards, misc)
+]
+# The resources of the tenant.
+_TENANTS = ("dashboards", "executions", "flows", "kv", "logs", "metrics", "namespaces", "triggers")
+_LAST = 25  # executions on the page
+# What Kestra's own API has and this one has not, so that it can say so: resources, and the last
+# parts of paths below the resources that it has.
+_MISSING = (
+    "apps", "assets", "basicAuth", "blueprints", "mcp-servers",
+    "outputs", "plugins", "stats", "taskruns", "tests", "usages",
 )  # fmt: skip
-_GENUINE_ACTIONS = (
-    "by-ids", "by-query", "change-status", "eval", "follow", "force-run", "graph", "labels",
-    "pause", "preview", "resume", "secrets", "state", "subflows", "unqueue",
+_MISSING_ACTIONS = (
+    "by-ids", "by-query", "by-triggers", "expressions", "follow-dependencies", "labels", "preview",
+    "replay-with-inputs", "revisions", "secrets", "state", "subflows", "to-csv", "validate",
 )  # fmt: skip
 
 
 class _ServerHeader:
-    """Marks every answer as the stand-in's."""
+    """Marks every answer as this server's."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -49,173 +57,134 @@ class _ServerHeader:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"], (b"server", SERVER_NAME.encode())
-                ]  # fmt: skip
+                message["headers"] = [*message["headers"], (b"server", SERVER_NAME.encode())]
             await send(message)
 
         await self._app(scope, receive, marked)
 
 
+class _Tenant:
+    """Takes the paths of the tenant without its name too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start, _, rest = scope.get("path", "").partition("/api/v1/")
+        if not start and rest.partition("/")[0] in _TENANTS:
+            scope = {**scope, "path": f"{API}/{rest}"}
+        await self._app(scope, receive, send)
+
+
 class _BasicAuth:
-    """Lets in who knows the password; `/ping` and webhooks are open to all."""
+    """Lets in who knows the password; `/ping`, the version and webhooks are open to all."""
 
     def __init__(self, app: ASGIApp, config: Config) -> None:
         self._app = app
-        self._config = config
-        tenant = config.release.tenant
-        self._open = {"/ping"}
-        if tenant:  # so that a client can find out the version before it logs in
-            self._open |= {"/api/v1/configs"}
-            if config.basic_auth is None or config.basic_auth.errors:
-                self._open |= {"/api/v1/basicAuthValidationErrors"}
-        self._webhooks = f"{config.release.api}/executions/webhook/"
-        self._challenge = "Basic" if tenant else "Basic realm=Kestra"
+        self._login = f"{config.username}:{config.password}".encode()
+        self._closed = bool(config.login_errors)
+        self._open = ["/ping", "/api/v1/configs"]
+        if self._closed:
+            self._open.append("/api/v1/basicAuthValidationErrors")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._is_open(scope["path"]):
+        if scope["type"] != "http" or self._lets_in(Request(scope)):
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
-        try:
-            known = self._is_known(request)
-        except ValueError:
-            # Release 0.20 lets the decoder's error through.
-            strange = re.search(r"[^0-9A-Za-z+/=]", _token(request))
-            fault = (
-                f"Illegal base64 character {ord(strange[0]):x}"
-                if strange
-                else "Input byte array has wrong 4-byte ending unit"
-            )
-            await error(request, 422, f"Illegal argument: {fault}")(scope, receive, send)
-            return
-        if known:
-            await self._app(scope, receive, send)
-        else:
-            refusal = Response(status_code=401, headers={"WWW-Authenticate": self._challenge})
-            await refusal(scope, receive, send)
+        from_login = Request(scope).headers.get("referer", "").endswith("/login")
+        headers = {} if from_login else {"WWW-Authenticate": "Basic"}
+        await Response(status_code=401, headers=headers)(scope, receive, send)
 
-    def _is_open(self, path: str) -> bool:
-        if self._config.basic_auth is None and self._config.release.tenant is None:
+    def _lets_in(self, request: Request) -> bool:
+        path = request.url.path
+        if path in self._open or path.startswith(f"{API}/executions/webhook/"):
             return True
-        return path in self._open or path.startswith(self._webhooks)
-
-    def _is_known(self, request: Request) -> bool:
-        """Whether the request has the right credentials.
-
-        Raises:
-            ValueError: they are not base64, in release 0.20.
-        """
-        auth = self._config.basic_auth
-        if auth is None or auth.errors:
-            return False
-        if not request.headers.get("authorization", "").startswith("Basic "):
-            return False
+        if path != "/" and not path.startswith(("/api/", "/ui/")):
+            return True
+        given = request.headers.get("authorization", "")
+        token = given.removeprefix("Basic ") if given else request.cookies.get("BASIC_AUTH", "")
         try:
-            given = base64.b64decode(_token(request), validate=True)
+            login = base64.b64decode(token.strip(), validate=True)
         except ValueError:
-            if self._config.release.tenant is None:
-                raise
             return False
-        return hmac.compare_digest(given, f"{auth.username}:{auth.password}".encode())
+        return not self._closed and hmac.compare_digest(login, self._login)
 
 
-def _token(request: Request) -> str:
-    return request.headers.get("authorization", "").removeprefix("Basic ").strip()
-
-
-def _page(server: Server) -> Route:
+def _pages(kestra: Kestra, settings: Mapping[str, Any]) -> list[Route]:
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=select_autoescape(),
     )
+    version = misc.version(kestra)
 
     def page(request: Request) -> Response:
-        found, total = server.store.executions(
-            Conditions(), Page("executions", 1, _PAGE_SIZE, [], "start_date DESC")
-        )
-        kept, _ = server.store.dashboards(Conditions(), Page("dashboards", 1, _PAGE_SIZE, [], "id"))
+        call = Call(kestra, settings, request)
+        every = call.pageable("page").from_(1, _LAST, _newest_first())
+        found = executions.repository(kestra).find(every, TENANT, call.filters("EXECUTION"))
         return HTMLResponse(
             templates.get_template("index.html").render(
-                version=server.config.release.version,
-                api=server.config.release.api,
-                flows=server.store.flows_of(None),
-                dashboards=kept,
-                executions=[states.shown(execution) for execution in found],
-                total=total,
+                version=version,
+                api=API,
+                flows=kestra.json(flows.repository(kestra).findAll(TENANT)),
+                dashboards=dashboards.dashboards(kestra),
+                executions=[executions.light(call, each) for each in found],
+                total=found.getTotal(),
             )
         )
 
-    return Route("/", page)
+    def execution(request: Request) -> Response:
+        call = Call(kestra, settings, request)
+        found = executions.get(call)
+        if found is None:
+            return error(request, 404, "Not Found")
+        lines = kestra.json(logs.of_execution(call))
+        return HTMLResponse(
+            templates.get_template("execution.html").render(
+                version=version, execution=found, logs=lines
+            )
+        )
+
+    def ui(request: Request) -> Response:
+        return RedirectResponse("/")
+
+    place = f"/ui/{TENANT}/executions/{{namespace}}/{{flow}}/{{execution}}"
+    return [Route("/", page), Route(place, execution), Route("/ui/{path:path}", ui)]
 
 
-def api(server: Server) -> Starlette:
-    """The application of the main port."""
-    # Release 0.20 has no dashboards with PostgreSQL.
-    has_dashboards = server.config.release.tenant is not None
-    every = routes(server, [*_RESOURCES, *([dashboards.route] if has_dashboards else [])])
-    genuine = (*_GENUINE, *(["dashboards"] if has_dashboards else []))
-    prefix = f"{server.config.release.api}/"
+def _newest_first() -> Any:
+    from jpype import JClass
+
+    sort = JClass("io.micronaut.data.model.Sort")
+    return sort.of(JClass("io.micronaut.data.model.Sort$Order").desc("start_date"))
+
+
+def application(kestra: Kestra, config: Config) -> Starlette:
+    """Returns the application."""
+    settings = {"url": config.url, "login_errors": list(config.login_errors)}
+    every = routes(kestra, settings, _RESOURCES)
 
     async def missing(request: Request, _: Exception) -> Response:
-        parts = request.url.path.removeprefix(prefix).split("/")
-        if parts[0] in genuine or parts[-1] in _GENUINE_ACTIONS:
+        parts = request.url.path.removeprefix("/api/v1/").split("/")
+        if parts[0] == TENANT:
+            parts = parts[1:]
+        elif parts[1:2] and parts[1] in _TENANTS:
+            return error(request, 400, "Bad Request: Tenant must be 'main' for OSS version")
+        if parts[0] in _MISSING or parts[-1] in _MISSING_ACTIONS:
             wanted = "/".join(parts)
             return error(
-                request, 501, f"Not Implemented: the stand-in for Kestra has no `{wanted}`"
+                request, 501, f"Not Implemented: Podium's API for Kestra has no `{wanted}`"
             )
         return error(request, 404, "Not Found")
 
     async def method(request: Request, _: Exception) -> Response:
         return not_allowed(request, every)
 
-    def ui(request: Request) -> Response:
-        return RedirectResponse("/")
-
     return Starlette(
-        routes=[*every, _page(server), Route("/ui/{path:path}", ui)],
-        middleware=[Middleware(_ServerHeader), Middleware(_BasicAuth, config=server.config)],
-        exception_handlers={404: missing, 405: method},
-    )
-
-
-def management(config: Config, store: Store) -> Starlette:
-    """The application of the management port: the health of the parts."""
-
-    def part(details: Any = None, status: str = "UP") -> dict[str, Any]:
-        shown = {"name": "kestra", "status": status}
-        return shown if details is None else shown | {"details": details}
-
-    def health(request: Request) -> Response:
-        disk = shutil.disk_usage(config.storage)
-        threshold = 10 * 1024 * 1024  # bytes, Micronaut's default
-        try:
-            version = store.server_version()
-            database = part({"database": "PostgreSQL", "version": version})
-        except (psycopg.Error, PoolTimeout) as failure:
-            database = part({"error": f"{type(failure).__name__}: {failure}"}, "DOWN")
-        space = {"total": disk.total, "free": disk.free, "threshold": threshold}
-        status = database["status"] if disk.free >= threshold else "DOWN"
-        details = {
-            "compositeDiscoveryClient()": part({"services": {}}),
-            "diskSpace": part(space, "UP" if disk.free >= threshold else "DOWN"),
-            "service": part(),
-            "jdbc": part({config.jdbc_url: database}, database["status"]),
-        }
-        return answer(part(details, status), 200 if status == "UP" else 503)
-
-    def liveness(request: Request) -> Response:
-        return answer(part({}, "UNKNOWN"))
-
-    def info(request: Request) -> Response:
-        return answer({})
-
-    return Starlette(
-        routes=[
-            Route("/health", health),
-            Route("/health/readiness", health),
-            Route("/health/liveness", liveness),
-            Route("/info", info),
+        routes=[*every, *_pages(kestra, settings)],
+        middleware=[
+            Middleware(_ServerHeader),
+            Middleware(_Tenant),
+            Middleware(_BasicAuth, config=config),
         ],
-        middleware=[Middleware(_ServerHeader)],
+        exception_handlers={404: missing, 405: method},
     )

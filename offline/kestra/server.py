@@ -1,30 +1,20 @@
-"""The server: everything put together, started and stopped."""
+"""The server: Kestra's engine with Podium's API, started and stopped."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-import psycopg
 import uvicorn
-from psycopg_pool import PoolTimeout
-from starlette.types import ASGIApp
+from jpype import JException
 
-from offline.kestra import app, states
-from offline.kestra.api.routing import Server
 from offline.kestra.config import Config
-from offline.kestra.context import Services
-from offline.kestra.dashboards import Dashboards
-from offline.kestra.executor import Executor
-from offline.kestra.flows import Flows
-from offline.kestra.scheduler import Scheduler
-from offline.kestra.storage import Storage
-from offline.kestra.store import Store
+from offline.kestra.engine.machine import Kestra
 
+RELEASE = "2.0.0"
 _LOG = logging.getLogger("kestra.server")
 
 
@@ -33,19 +23,44 @@ class StartError(Exception):
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to us: executions are waited for before the API closes."""
+    """Leaves the signals to us: running tasks are waited for before the API closes."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-def _web_server(application: ASGIApp, host: str, port: int) -> _Uvicorn:
-    return _Uvicorn(
+def run(config: Config) -> int:
+    """Serves until SIGTERM or SIGINT, or until Kestra ends itself.
+
+    Returns:
+        The exit status: 1 if Kestra ended itself.
+
+    Raises:
+        StartError: Kestra does not start.
+    """
+    try:
+        # -Xrs leaves the signals to Python.
+        kestra = Kestra(RELEASE, config.properties, ("-Xrs", "-DLOG_LEVEL=WARN"))
+    except JException as error:
+        cause = error
+        while cause.getCause() is not None:
+            cause = cause.getCause()
+        raise StartError(f"Kestra cannot start: {cause.toString()}") from error
+    if config.login_errors:
+        reasons = "; ".join(config.login_errors)
+        _LOG.error("kestra.server.basic-auth: nobody can log in: %s", reasons)
+    return asyncio.run(_serve(kestra, config))
+
+
+async def _serve(kestra: Kestra, config: Config) -> int:
+    from offline.kestra.app import application  # which needs the Java machine
+
+    web = _Uvicorn(
         uvicorn.Config(
-            application,
-            host=host,
-            port=port,
+            application(kestra, config),
+            host=config.host,
+            port=config.port,
             server_header=False,
             log_config=None,
             access_log=False,
@@ -53,65 +68,21 @@ def _web_server(application: ASGIApp, host: str, port: int) -> _Uvicorn:
             timeout_graceful_shutdown=2,
         )
     )
-
-
-def run(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT.
-
-    Raises:
-        StartError: the database or the storage cannot be used.
-    """
-    try:
-        store = Store(config.database)
-        storage = Storage(config.storage)
-    except (psycopg.Error, PoolTimeout) as error:
-        raise StartError(
-            f"datasources.postgres.url: cannot use {config.jdbc_url}: {str(error).strip()}"
-        ) from error
-    except OSError as error:
-        raise StartError(f"kestra.storage.local.base-path: {error}") from error
-    services = Services(config, store, storage)
-    executor = Executor(services)
-    scheduler = Scheduler(services, executor)
-    flows = Flows(store, config.release, scheduler.flow_changed)
-    uuid = store.setting("kestra.server.uuid", states.create_id())
-    dashboards = Dashboards(store, config.release.tenant)
-    server = Server(config, services, flows, dashboards, executor, scheduler, uuid)
-    if config.release.tenant and (config.basic_auth is None or config.basic_auth.errors):
-        reasons = config.basic_auth.errors if config.basic_auth else ("no credentials are set",)
-        _LOG.error("kestra.server.basic-auth: nobody can log in: %s", "; ".join(reasons))
-    executor.recover()
-    scheduler.start()
-    asyncio.run(_serve(server))
-    if executor.busy():
-        # What did not end in time is continued by the next server; its threads would hold us up.
-        logging.shutdown()
-        os._exit(0)
-    store.close()
-
-
-async def _serve(server: Server) -> None:
-    config = server.config
-    web = [
-        _web_server(app.api(server), config.host, config.port),
-        _web_server(app.management(config, server.store), config.host, config.management_port),
-    ]
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    serving = asyncio.gather(*(each.serve() for each in web))
+    serving = asyncio.create_task(web.serve())
+    kestra.serve_health()
     _LOG.info(
-        "Podium's stand-in for Kestra (this is not Kestra), answering as release %s, on port %s; "
-        "management on port %s",
-        config.release.version,
-        config.port,
-        config.management_port,
+        "Kestra %s's own engine; its API and page on port %s are Podium's", RELEASE, config.port
     )
-    await stop.wait()
-    _LOG.info("stopping: waiting up to %s s for what runs", config.grace_period)
-    server.scheduler.stop()
-    await asyncio.to_thread(server.executor.close, config.grace_period)
-    for each in web:
-        each.should_exit = True
+    while not stop.is_set() and kestra.is_running and not serving.done():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 1)
+    ended = not stop.is_set()
+    _LOG.info("stopping: running tasks get their time")
+    await asyncio.to_thread(kestra.close)
+    web.should_exit = True
     await serving
+    return int(ended)

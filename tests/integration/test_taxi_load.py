@@ -188,12 +188,7 @@ def test_numbers_keep_their_digits(warehouse: Warehouse) -> None:
 def test_wrong_inputs_are_refused(
     warehouse: Warehouse, inputs: dict[str, str], message: str
 ) -> None:
-    response = warehouse.client.http.post(
-        "/executions/zoomcamp/taxi_load",
-        files={name: (None, value) for name, value in inputs.items()},
-    )
-    assert response.status_code == 422
-    assert message in response.json()["message"]
+    assert message in warehouse.kestra.refusal("taxi_load", **inputs)
 
 
 # --- files that are refused -----------------------------------------------------------------------
@@ -329,23 +324,20 @@ def test_too_many_rejects_leave_the_month_as_it_was(warehouse: Warehouse) -> Non
 
 @pytest.mark.parametrize(
     ("setting", "loads"),
-    [("2", True), ("2.5", True), ('"2.5"', True), ("1.9", False), ("0", False)],
+    [(2, True), (2.5, True), ("2.5", True), (1.9, False), (0, False)],
 )
 def test_the_share_of_rejects_is_a_key_value(
-    warehouse: Warehouse, setting: str, loads: bool
+    warehouse: Warehouse, setting: float | str, loads: bool
 ) -> None:
-    key = "/namespaces/zoomcamp/kv/taxi_rejects_percent"
     write_month(warehouse.folder, "yellow", "2019-01", 980, dirt=DIRTY)
-    warehouse.client.http.put(
-        key, content=setting, headers={"Content-Type": "text/plain"}
-    ).raise_for_status()
+    warehouse.kestra.put_key_value("taxi_rejects_percent", setting)
     try:
         if loads:
             assert warehouse.load("yellow", "2019-01")["rows_rejected"] == 20
         else:
             assert "taxi_rejects_percent" in warehouse.load_fails("yellow", "2019-01")
     finally:
-        warehouse.client.http.delete(key).raise_for_status()
+        warehouse.kestra.put_key_value("taxi_rejects_percent", 1)
 
 
 # --- exactness ------------------------------------------------------------------------------------
@@ -565,11 +557,11 @@ def test_a_column_that_is_new_in_the_list_is_added(warehouse: Warehouse) -> None
     warehouse.load("yellow", "2019-01")
     write_lines(warehouse, f"{HEADER},tip_percent", f"{TRIP},20", month="2019-02")
     assert 'unknown column "tip_percent"' in warehouse.load_fails("yellow", "2019-02")
-    warehouse.register(path, f"{columns}tip_percent,tip_percent,numeric,no\n")
+    warehouse.kestra.put_file(path, f"{columns}tip_percent,tip_percent,numeric,no\n")
     try:
         warehouse.load("yellow", "2019-02")
     finally:
-        warehouse.register(path, columns)
+        warehouse.kestra.put_file(path, columns)
     assert warehouse.rows("SELECT count(*), sum(tip_percent) FROM trips.yellow") == [
         {"count": 51, "sum": 20}
     ]

@@ -320,7 +320,7 @@ def test_damaged_zones_leave_the_table_as_it_was(warehouse: Warehouse, line: byt
     path.write_bytes(ZONE_FILE.encode() + line + b"\n")
     execution = warehouse.run("zones_load")
     assert execution["state"]["current"] == "FAILED"
-    assert "taxi_zone_lookup.csv" in "\n".join(warehouse.client.logs(execution, "ERROR"))
+    assert "taxi_zone_lookup.csv" in "\n".join(warehouse.kestra.logs(execution, "ERROR"))
     assert warehouse.rows("SELECT location_id, zone FROM trips.zones") == [
         {"location_id": 1, "zone": "Newark Airport"}
     ]

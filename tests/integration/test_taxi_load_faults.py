@@ -361,20 +361,20 @@ SLOW = "SELECT count(*) FROM range(1000000000000);\n"
 def kill(warehouse: Warehouse, execution: dict[str, Any]) -> None:
     """Asks for the end of an execution."""
     http = warehouse.client.http
-    http.delete(f"/executions/{execution['id']}/kill").raise_for_status()
+    http.post(f"/executions/{execution['id']}/kill").raise_for_status()
 
 
 def test_an_execution_is_killed_while_it_reads(correction: Correction) -> None:
     path = "sql/read.sql"
     script = (ROOT / "flows/zoomcamp/files" / path).read_text()
-    correction.warehouse.register(path, SLOW + script)
+    correction.warehouse.kestra.put_file(path, SLOW + script)
     try:
         execution = correction.start()
         correction.warehouse.client.wait_for_task(execution["id"], "read")
         kill(correction.warehouse, execution)
         correction.warehouse.client.wait(execution["id"], "KILLED")
     finally:
-        correction.warehouse.register(path, script)
+        correction.warehouse.kestra.put_file(path, script)
     sweep(correction, execution["id"])
 
 

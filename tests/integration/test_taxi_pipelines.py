@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bench.months import Dirt, write_month
-from tests.integration.conftest import Warehouse
+from tests.integration.conftest import Warehouse, on_server
 from tests.kestra.servers import ROOT, state
 
 ZONES = (
@@ -39,8 +39,8 @@ def test_a_backfill_loads_every_month_of_both_taxis(warehouse: Warehouse) -> Non
         for month in ("2019-11", "2019-12", "2020-01"):
             write_month(warehouse.folder, taxi, month, 100)
     execution = warehouse.run("taxi_backfill", **{"from": "2019-11", "to": "2020-01"})
-    assert state(execution) == "SUCCESS", warehouse.client.logs(execution)
-    assert "6 months loaded, 0 unchanged, 0 failed." in warehouse.client.logs(execution)
+    assert state(execution) == "SUCCESS", warehouse.kestra.logs(execution)
+    assert "6 months loaded, 0 unchanged, 0 failed." in warehouse.kestra.logs(execution)
     assert loads(warehouse) == [
         (taxi, month, "LOADED")
         for taxi in ("green", "yellow")
@@ -67,7 +67,7 @@ def test_a_bad_month_stops_no_other_and_is_named(warehouse: Warehouse) -> None:
     failed = [load for load, how in loads(warehouse, "load_id, state") if how == "FAILED"]
     assert (
         f"2 of 4 months failed: yellow 2019-02 ({failed[0]}), yellow 2019-03 ({failed[1]})."
-    ) in "\n".join(warehouse.client.logs(execution, "ERROR"))
+    ) in "\n".join(warehouse.kestra.logs(execution, "ERROR"))
 
     # With the files fixed, the same backfill goes on where it was.
     for month in ("2019-02", "2019-03"):
@@ -76,7 +76,7 @@ def test_a_bad_month_stops_no_other_and_is_named(warehouse: Warehouse) -> None:
         "taxi_backfill", taxis='["yellow"]', **{"from": "2019-01", "to": "2019-04"}
     )
     assert state(again) == "SUCCESS"
-    assert "2 months loaded, 2 unchanged, 0 failed." in warehouse.client.logs(again)
+    assert "2 months loaded, 2 unchanged, 0 failed." in warehouse.kestra.logs(again)
     assert warehouse.value("SELECT count(*) FROM trips.yellow") == 400
 
 
@@ -99,7 +99,7 @@ def test_a_backfill_of_no_month_is_refused(warehouse: Warehouse) -> None:
     execution = warehouse.run("taxi_backfill", **{"from": "2019-02", "to": "2019-01"})
     assert state(execution) == "FAILED"
     assert "There is no month from 2019-02 to 2019-01" in "\n".join(
-        warehouse.client.logs(execution, "ERROR")
+        warehouse.kestra.logs(execution, "ERROR")
     )
     assert warehouse.value("SELECT to_regclass('quality.loads')") is None
 
@@ -119,13 +119,16 @@ def test_two_months_load_at_a_time(warehouse: Warehouse) -> None:
 # --- schedule -------------------------------------------------------------------------------------
 
 
+@on_server
 def test_the_schedule_loads_the_month_before_of_both_taxis(warehouse: Warehouse) -> None:
     for taxi in ("yellow", "green"):
         for month in ("2019-12", "2020-01"):
             write_month(warehouse.folder, taxi, month, 100)
     trigger = {"namespace": "zoomcamp", "flowId": "taxi_schedule", "triggerId": "monthly"}
     backfill = {"start": "2020-01-01T00:00:00Z", "end": "2020-02-28T00:00:00Z"}
-    warehouse.client.http.put("/triggers", json=trigger | {"backfill": backfill}).raise_for_status()
+    warehouse.client.http.put(
+        "/triggers/backfill/create", json=trigger | {"backfill": backfill}
+    ).raise_for_status()
     executions = scheduled(warehouse, 2)
     assert loads(warehouse) == [
         (taxi, month, "LOADED") for taxi in ("green", "yellow") for month in ("2019-12", "2020-01")
@@ -158,7 +161,7 @@ def test_a_load_that_fails_is_tried_again(warehouse: Warehouse) -> None:
     for load in flow["tasks"][0]["tasks"]:
         assert load["retry"]["type"] == "exponential"
         load["retry"] |= {"interval": "PT0.2S", "maxInterval": "PT0.2S", "maxDuration": "PT1M"}
-    warehouse.client.create(yaml.safe_dump({**flow, "id": "impatient", "triggers": []}))
+    warehouse.kestra.create(yaml.safe_dump({**flow, "id": "impatient", "triggers": []}))
     month = f"{datetime.now(UTC).replace(day=1).date():%Y-%m}"
     year, number = map(int, month.split("-"))
     before = f"{year - (number == 1)}-{(number - 2) % 12 + 1:02}"
@@ -237,7 +240,7 @@ def test_zones_that_are_none_leave_the_table_as_it_was(
     path.write_text(content)
     execution = warehouse.run("zones_load")
     assert state(execution) == "FAILED"
-    assert message in "\n".join(warehouse.client.logs(execution, "ERROR"))
+    assert message in "\n".join(warehouse.kestra.logs(execution, "ERROR"))
     assert warehouse.value("SELECT count(*) FROM trips.zones") == 3
     assert warehouse.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'staging'") == []
 
@@ -253,16 +256,15 @@ def test_hello_etl(warehouse: Warehouse) -> None:
         {"id": 4, "title": "Apple", "price": 1.99},
     ]
     (warehouse.folder / "products.json").write_text(json.dumps({"products": products}))
-    source = warehouse.client.server.globals["source"]
-    execution = warehouse.run("hello_etl", uri=f"{source}/products.json")
-    assert state(execution) == "SUCCESS", warehouse.client.logs(execution)
+    execution = warehouse.run("hello_etl", uri=f"{warehouse.source}/products.json")
+    assert state(execution) == "SUCCESS", warehouse.kestra.logs(execution)
     assert (
         "The dearest of 3 brands is Essence, with an average price of 15.0."
-        in warehouse.client.logs(execution)
+        in warehouse.kestra.logs(execution)
     )
 
 
 def test_hello_python(warehouse: Warehouse) -> None:
     execution = warehouse.run("hello_python", fares="[1.5, 2.5, 10]")
-    assert state(execution) == "SUCCESS", warehouse.client.logs(execution)
-    assert "The median of 3 fares is 2.5." in warehouse.client.logs(execution)
+    assert state(execution) == "SUCCESS", warehouse.kestra.logs(execution)
+    assert "The median of 3 fares is 2.5." in warehouse.kestra.logs(execution)

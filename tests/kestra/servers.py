@@ -100,9 +100,6 @@ class KestraServer:
 
     database: Database
     folder: Path
-    # A release that it answers as, or its own.
-    version: str = ""
-    auth: bool = True
     globals: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
@@ -115,10 +112,9 @@ class KestraServer:
 
     @property
     def api(self) -> str:
-        return f"{self.base}/api/v1" + ("" if self.version.startswith("0.") else "/main")
+        return f"{self.base}/api/v1/main"
 
     def configuration(self) -> dict:
-        basic = {"username": USERNAME, "password": PASSWORD} if self.auth else {"enabled": False}
         return {
             "datasources": {
                 "postgres": {
@@ -131,7 +127,10 @@ class KestraServer:
             "micronaut": {"server": {"host": "127.0.0.1", "port": self.port}},
             "endpoints": {"all": {"port": self.management_port}},
             "kestra": {
-                "server": {"basic-auth": basic, "terminationGracePeriod": "20s"},
+                "server": {
+                    "basic-auth": {"username": USERNAME, "password": PASSWORD},
+                    "terminationGracePeriod": "20s",
+                },
                 "repository": {"type": "postgres"},
                 "queue": {"type": "postgres"},
                 "storage": {"type": "local", "local": {"base-path": str(self.folder / "storage")}},
@@ -146,7 +145,6 @@ class KestraServer:
             **os.environ,
             # As in the official image: scripts find a Python with the package `kestra`.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            **({"KESTRA_STAND_IN_VERSION": self.version} if self.version else {}),
             "KESTRA_CONFIGURATION": yaml.safe_dump(self.configuration()),
         }
         for name, value in self.secrets.items():
@@ -162,14 +160,14 @@ class KestraServer:
 
     @retry(
         retry=retry_if_exception_type(httpx.TransportError),
-        stop=stop_after_delay(30),
-        wait=wait_fixed(0.1),
+        stop=stop_after_delay(180),
+        wait=wait_fixed(0.2),
         reraise=True,
     )
     def _wait(self) -> None:
         assert self.process is not None
         assert self.process.poll() is None, self.log()
-        httpx.get(f"http://127.0.0.1:{self.management_port}/health").raise_for_status()
+        httpx.get(f"{self.base}/ping").raise_for_status()
 
     def stop(self, timeout: float = 30) -> int:
         """SIGTERM, as `docker stop` sends; the exit status."""
@@ -188,7 +186,7 @@ class KestraServer:
     def client(self) -> httpx.Client:
         return httpx.Client(
             base_url=self.api,
-            auth=(USERNAME, PASSWORD) if self.auth else None,
+            auth=(USERNAME, PASSWORD),
             timeout=60,
             verify=False,  # there are no certificates to spend time on
         )
@@ -328,7 +326,7 @@ def start_kestra(database: Database, tmp_path: Path) -> Iterator[Callable[..., K
         yield start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_kestra(
     postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[KestraServer]:

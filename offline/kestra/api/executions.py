@@ -2,205 +2,276 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import threading
-from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+from jpype import JClass, JException
 from starlette.datastructures import UploadFile
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
-from offline.kestra import inputs as execution_inputs
-from offline.kestra import states
-from offline.kestra.api.routing import JSON, MULTIPART, NO_CONTENT, Call, Resource, answer, paged
-from offline.kestra.context import RunContext
-from offline.kestra.errors import BadRequest, IllegalArgument, IllegalState, NotFound, NotSupported
-from offline.kestra.executions import new_execution, resolve_inputs
-from offline.kestra.flows import RESERVED_IDS
-from offline.kestra.pebble import RenderError, moment, to_json
-from offline.kestra.restarts import restarted
-from offline.kestra.schema import WEBHOOK, Json, parsed_duration
-from offline.kestra.storage import execution_prefix, slug
-from offline.kestra.store import Conditions
+from offline.kestra.api import flows
+from offline.kestra.api.routing import (
+    JSON,
+    MULTIPART,
+    NO_CONTENT,
+    OCTETS,
+    Call,
+    NotFound,
+    Refused,
+    Resource,
+    answer,
+    chunks,
+    event,
+    illegal,
+)
+from offline.kestra.engine.machine import TENANT, Kestra
 
 route = Resource()
+_COMMANDS = "io.kestra.core.executor.command"
+_WAIT = JClass("java.time.Duration").ofSeconds(30)
+_LIGHT = (
+    "id", "namespace", "flowId", "flowRevision", "inputs", "labels", "state", "parentId",
+    "originalId", "trigger", "scheduleDate", "kind", "loopRun",
+)  # fmt: skip
+_ELSEWHERE = ("executionId", "namespace", "flowId", "outputs")
+
+
+def repository(kestra: Kestra) -> Any:
+    """Returns Kestra's repository of executions."""
+    return kestra.bean("core.repositories.ExecutionRepositoryInterface")
+
+
+def _find(call: Call) -> Any:
+    """Returns the execution of the path."""
+    return repository(call.kestra).findById(TENANT, call.path["execution"]).orElse(None)
+
+
+def _found(call: Call) -> Any:
+    if (execution := _find(call)) is None:
+        raise NotFound
+    return execution
+
+
+def light(call: Call, execution: Any) -> dict[str, Any]:
+    """Returns what lists show of an execution."""
+    shown = call.kestra.json(execution)
+    return {"tenantId": TENANT} | {name: shown[name] for name in _LIGHT if name in shown}
+
+
+def _light_page(call: Call, found: Any) -> dict[str, Any]:
+    return {"results": [light(call, each) for each in found], "total": int(found.getTotal())}
+
+
+def _state(name: str) -> Any:
+    return JClass("io.kestra.core.models.flows.State$Type").valueOf(name)
 
 
 # --- starting -----------------------------------------------------------------------------------
 
 
-def _labels(call: Call) -> list[Json]:
-    labels = []
-    for label in call.query.getlist("labels"):
-        key, separator, value = label.partition(":")
+def _labels(call: Call) -> Any:
+    label = JClass("io.kestra.core.models.Label")
+    labels = {}
+    for each in call.query.getlist("labels"):
+        key, separator, value = each.partition(":")
         if not separator:
-            raise IllegalArgument(f"Invalid queryString parameter: {label}")
-        if key.startswith("system.") and key != "system.correlationId":
-            raise IllegalArgument(
+            raise illegal(f"Invalid queryString parameter: {each}")
+        if key.startswith("system.") and key not in ("system.correlationId", "system.from"):
+            raise illegal(
                 f"System labels can only be set by Kestra itself, offending label: {key}={value}"
             )
-        labels.append({"key": key, "value": value})
-    return labels
+        labels[key] = value
+    labels.setdefault("system.from", "api")
+    return JClass("java.util.ArrayList")([label(*each) for each in labels.items()])
 
 
-def _form_values(call: Call, flow: Json, execution: Json, *, keep: bool) -> Json:
-    """The inputs in a form: text, and the URIs of uploaded files.
-
-    Args:
-        keep: whether the files go to the internal storage.
-    """
-    files = {each["id"]: each for each in flow.get("inputs") or () if each["type"] == "FILE"}
-    values: Json = {}
+def _given(call: Call, execution: Any) -> Any:
+    """Returns the inputs in a form: text, and the URIs of uploaded files."""
+    given = JClass("java.util.HashMap")()
+    storage = call.kestra.bean("core.storages.StorageInterface")
     for name, value in call.form.multi_items():
         if not isinstance(value, UploadFile):
-            values[name] = value
+            given.put(name, value)
             continue
-        # Up to 0.23 the input is named by the part's file name, later by the part's name.
-        given = next((each for each in (name, value.filename) if each in files), value.filename)
-        extension = (files.get(given) or {}).get("extension") or ".upl"
-        suffix = extension if extension.startswith(".") else f".{extension}"
-        context = RunContext(call.server.services, flow, execution)
-        folder = f"{execution_prefix(execution)}/inputs/{slug(str(given))}"
-        scratch = context.working_file(suffix)
-        target = f"{given}_{scratch.name}"
-        if not keep:
-            scratch.unlink()
-            values[str(given)] = f"kestra://{folder}/{target}"
-            continue
-        with scratch.open("wb") as sink:
-            size = 0
+        with tempfile.NamedTemporaryFile() as copy:
             while chunk := value.file.read(1 << 20):
-                size += sink.write(chunk)
-        if size == 0:
-            raise IllegalArgument(f"Can't upload file: {given}")
-        values[str(given)] = call.server.services.storage.adopt(scratch, folder, target)
-    return values
+                copy.write(chunk)
+            copy.flush()
+            file = JClass("java.io.File")(copy.name)
+            # The input is named by the part, or by its file if the part is called "files".
+            named = value.filename if name == "files" else name
+            given.put(named, storage.from_(execution, named, value.filename, file).toString())
+    return given
 
 
-def _url(call: Call, execution: Json) -> str:
-    """Where the genuine server's page shows the execution."""
-    release, base = call.server.config.release, call.server.config.url
-    place = f"executions/{execution['namespace']}/{execution['flowId']}/{execution['id']}"
-    if release.tenant:
-        return f"{base.rstrip('/')}/ui/{release.tenant}/{place}"
-    return f"{base}/ui/{place}"  # with the doubled slash of that release
+def _executable(call: Call, namespace: str, flow_id: str) -> Any:
+    return flows.service(call.kestra).getFlowIfExecutableOrThrow(
+        TENANT, namespace, flow_id, call.optional("revision")
+    )
 
 
 @route("POST", "/executions/{namespace}/{id}", (MULTIPART,))
 def create(call: Call) -> Any:
-    namespace, flow_id = call.path["namespace"], call.path["id"]
-    if call.server.config.release.tenant and flow_id in RESERVED_IDS:
-        raise NotSupported(f"the stand-in for Kestra has no `executions/{namespace}/{flow_id}`")
-    flow = call.server.flows.executable(namespace, flow_id, call.number("revision"))
-    if "scheduleDate" in call.query:
-        raise IllegalArgument("scheduleDate is not supported by the stand-in for Kestra")
-    execution = new_execution(flow, _labels(call))
-    given = _form_values(call, flow, execution, keep=True)
-    values = execution_inputs.values_of(
-        resolve_inputs(call.server.services, flow, execution, given)
+    flow = _executable(call, call.path["namespace"], call.path["id"])
+    labels = _labels(call)
+    optional = JClass("java.util.Optional")
+    date = call.query.get("scheduleDate")
+    moment = JClass("java.time.ZonedDateTime").parse(date) if date else None
+    execution = JClass("io.kestra.core.models.executions.Execution").newExecution(
+        flow, None, labels, optional.ofNullable(moment)
     )
-    if values:
-        execution["inputs"] = values
-    url = {"url": _url(call, execution)}
-    if not call.flag("wait", False):
-        first = states.shown(execution)
-        call.server.executor.submit(flow, execution)
-        return first | url
-    return _finished(call, flow, execution) | url
+    if points := call.query.get("breakpoints"):
+        point = JClass("io.kestra.core.debug.Breakpoint")
+        parsed = [point.of(each) for each in points.split(",")]
+        execution = execution.withBreakpoints(JClass("java.util.ArrayList")(parsed))
+    inputs = call.kestra.bean("core.runners.FlowInputOutput").readExecutionInputs(
+        flow, execution, _given(call, execution)
+    )
+    behaviours = JClass("io.kestra.core.models.flows.check.Check")
+    failed = flows.service(call.kestra).getFailedChecks(flow, inputs)
+    match str(behaviours.resolveBehavior(failed)):
+        case "BLOCK_EXECUTION":
+            reasons = ", ".join(str(check.getMessage()) for check in failed)
+            raise illegal(
+                "Flow execution blocked: one or more condition checks evaluated to false.\n"
+                f"Failed checks: {reasons}"
+            )
+        case "FAIL_EXECUTION":
+            execution = execution.withState(_state("FAILED"))
+    return _started(call, flow, execution.withInputs(inputs), wait=call.flag("wait", False))
 
 
-def _finished(call: Call, flow: Json, execution: Json) -> Json:
-    """Run an execution and wait for its end."""
-    last: list[Json] = []
-    over = threading.Event()
+def _started(call: Call, flow: Any, execution: Any, *, wait: bool) -> dict[str, Any]:
+    """Starts an execution; returns it as it is then, or at its end."""
+    kind = JClass(f"{_COMMANDS}.Create")
+    identity = JClass("io.kestra.core.models.executions.ExecutionId")(
+        flow.toFlowId(), execution.getId()
+    )
+    command = (
+        kind.of(identity)
+        .withLabels(execution.getLabels())
+        .withInputs(execution.getInputs())
+        .withBreakpoints(execution.getBreakpoints())
+        .withScheduleDate(execution.getScheduleDate())
+    )
+    if str(execution.getState().getCurrent()) == "FAILED":
+        command = command.withStateType(_state("FAILED"))
+    ended = _events(call.kestra, flow, str(execution.getId())) if wait else iter(())
+    next(ended, None)  # listens before the execution begins
+    _await(call, execution, "Create", lambda operation: _emit(call, command, operation))
+    last = repository(call.kestra).findById(TENANT, execution.getId()).orElse(execution)
+    for each in ended:
+        last = each.getData()
+    return {**call.kestra.json(last), **_outputs(call, last), "url": _url(call, last)}
 
-    def listener(told: Json) -> None:
-        last[:] = [told]
-        if states.is_terminated(told):
-            over.set()
 
-    with call.server.executor.listening(execution["id"], listener):
-        call.server.executor.submit(flow, execution)
-        over.wait()
-    return last[0]
+def _outputs(call: Call, execution: Any) -> dict[str, Any]:
+    """Returns the outputs of the flow, which Kestra keeps beside the execution."""
+    found = call.kestra.bean("core.services.ExecutionOutputService").getOutputs(execution)
+    return {"outputs": call.kestra.json(found)} if found else {}
 
 
-@route("POST", "/executions/trigger/{namespace}/{id}", (MULTIPART,))
-def trigger(call: Call) -> Any:
-    return create(call)
+def _url(call: Call, execution: Any) -> str:
+    """Returns where Kestra's page shows the execution."""
+    place = f"{execution.getNamespace()}/{execution.getFlowId()}/{execution.getId()}"
+    return f"{call.settings['url'].rstrip('/')}/ui/{TENANT}/executions/{place}"
+
+
+def _emit(call: Call, command: Any, operation: Any) -> None:
+    queue = call.kestra.queue("Dispatch", "executor.command.ExecutionCommand")
+    queue.emit(command.withOperationId(operation))
+
+
+def _await(call: Call, execution: Any, name: str, act: Callable[[Any], None]) -> None:
+    """Does something to an execution and waits until the executor has done it."""
+    waiter = call.kestra.bean("core.services.AsyncOperationWaiter")
+    try:
+        done = waiter.submitAndWait(execution.getId(), act, _WAIT)
+    except JClass("java.util.concurrent.TimeoutException") as error:
+        raise Refused(504, "Operation timed out waiting for state transition") from error
+    if str(done.outcome()) == "FAILED":
+        raise Refused(409, f"Conflict: {name} failed: {done.error()}")
+
+
+def _changed(call: Call, execution: Any, name: str, command: Any) -> Any:
+    """Has the executor act on a command; returns the execution afterwards."""
+    _await(call, execution, name, lambda operation: _emit(call, command, operation))
+    return repository(call.kestra).findById(TENANT, execution.getId()).get()
 
 
 @route("POST", "/executions/{namespace}/{id}/validate", (MULTIPART,))
 def validate_inputs(call: Call) -> Any:
-    flow = call.server.flows.executable(
-        call.path["namespace"], call.path["id"], call.number("revision")
+    flow = _executable(call, call.path["namespace"], call.path["id"])
+    execution = JClass("io.kestra.core.models.executions.Execution").newExecution(
+        flow, _labels(call)
     )
-    execution = new_execution(flow, _labels(call))
-    given = _form_values(call, flow, execution, keep=False)
-    resolved = resolve_inputs(call.server.services, flow, execution, given)
+    resolved = call.kestra.bean("core.runners.FlowInputOutput").resolveInputs(
+        flow.getInputs(), flow, execution, _given(call, execution)
+    )
+    values = {str(each.input().getId()): each.value() for each in resolved}
+    checks = flows.service(call.kestra).getFailedChecks(flow, JClass("java.util.HashMap")(values))
     shown = []
-    for one in resolved:
-        entry = {
-            "input": call.server.flows.shown_input(one.declared),
-            "value": one.value,
-            "enabled": one.enabled,
-            "errors": [{"message": one.error}] if one.error else [],
-        }
-        shown.append({name: value for name, value in entry.items() if value is not None})
-    return {"id": flow["id"], "namespace": flow["namespace"], "inputs": shown}
+    for each in call.kestra.json(resolved):
+        errors = [
+            {"message": text, "renderError": False}
+            for text in (str(one["message"]) for one in each.pop("exceptions", None) or ())
+        ]
+        shown.append(each | {"errors": errors})
+    return {
+        "id": call.path["id"],
+        "namespace": call.path["namespace"],
+        "inputs": shown,
+        "checks": call.kestra.json(checks),
+    }
 
 
 def _webhook(call: Call) -> Any:
-    row = call.server.store.flow(call.path["namespace"], call.path["id"])
-    if row is None:
-        raise NotFound("Flow not found")
-    flow = {**row["value"], "revision": row["revision"]}
-    if flow.get("disabled"):
-        raise IllegalState("Cannot execute a disabled flow")
-    execution = new_execution(flow, correlated=call.server.config.release.tenant is not None)
-    context = RunContext(call.server.services, flow, execution)
-    for each in flow.get("triggers") or ():
-        if each["type"] != WEBHOOK or each.get("disabled"):
-            continue
+    flow = (
+        flows.repository(call.kestra)
+        .findById(TENANT, call.path["namespace"], call.path["id"])
+        .orElse(None)
+    )
+    if flow is None:
+        raise Refused(404, "Not Found: Flow not found")
+    if flow.isDisabled():
+        raise Refused(409, "Conflict: Cannot execute flow: flow is disabled.")
+    kind = JClass("io.kestra.plugin.core.trigger.AbstractWebhookTrigger").class_
+    contexts = call.kestra.bean("core.runners.RunContextFactory")
+    for trigger in filter(kind.isInstance, flow.getTriggers() or ()):
         try:
-            key = context.text(each["key"]).strip()
-        except RenderError:
+            key = str(contexts.of(flow, trigger).render(trigger.getKey())).strip()
+        except JException:
             continue
         if key == call.path["key"]:
             break
     else:
-        raise NotFound("Webhook not found")
+        raise Refused(404, "Not Found: Webhook not found")
     headers: dict[str, list[str]] = {}
     for name, value in call.request.headers.items():
         headers.setdefault(name.title(), []).append(value)
-    execution["trigger"] = {
-        "id": each["id"],
-        "type": each["type"],
-        "variables": {
-            "body": _webhook_body(call.text),
-            "headers": headers,
-            "parameters": {name: call.query.getlist(name) for name in call.query},
-        },
-    }
-    values = execution_inputs.values_of(resolve_inputs(call.server.services, flow, execution, {}))
-    if values:
-        execution["inputs"] = values
-    first = states.shown(execution)
-    call.server.executor.submit(flow, execution)
-    return first
-
-
-def _webhook_body(text: str) -> Any:
-    """A JSON object or list as such, anything else as text."""
-    try:
-        parsed = json.loads(text)
-    except ValueError:
-        return text
-    return parsed if isinstance(parsed, (dict, list)) else text
+    http = JClass("io.kestra.core.http.HttpRequest")
+    body = JClass("io.kestra.core.http.HttpRequest$StringRequestBody").builder()
+    request = http.of(
+        JClass("java.net.URI").create(str(call.request.url)),
+        call.request.method,
+        body.content(call.text).build() if call.body else None,
+        call.kestra.java(headers, "java.util.Map"),
+    )
+    context = (
+        JClass("io.kestra.plugin.core.trigger.WebhookContext")
+        .builder()
+        .request(request)
+        .path(None)
+        .flow(flow)
+        .trigger(trigger)
+        .webhookService(call.kestra.bean("core.services.WebhookService"))
+        .build()
+    )
+    given = trigger.evaluate(context).block()
+    return answer(call.kestra.json(given.getBody()), int(given.getStatus().getCode()))
 
 
 for _method in ("GET", "POST", "PUT"):
@@ -212,162 +283,197 @@ for _method in ("GET", "POST", "PUT"):
 
 @route("GET", "/executions/{execution}")
 def get(call: Call) -> Any:
-    execution = call.server.store.execution(call.path["execution"])
-    return execution and states.shown(execution)
-
-
-def _filter(call: Call) -> Conditions:
-    query, conditions = call.query, Conditions()
-    conditions.add_namespace(query.get("namespace"))
-    if flow_id := query.get("flowId"):
-        conditions.add("flow_id = %s", flow_id)
-    if found := query.get("q"):
-        conditions.add(
-            "(strpos(lower(id), %s) > 0 OR strpos(lower(flow_id), %s) > 0"
-            " OR strpos(lower(namespace), %s) > 0)",
-            *[found.lower()] * 3,
-        )
-    wanted = [state for each in query.getlist("state") for state in each.split(",")]
-    if wanted:
-        conditions.add("state = ANY (%s)", wanted)
-    for label in query.getlist("labels"):
-        key, _, value = label.partition(":")
-        conditions.add("value -> 'labels' @> %s", json.dumps([{"key": key, "value": value}]))
-    start, end = period(query)
-    if start:
-        conditions.add("start_date >= %s", start)
-    if end:
-        conditions.add("start_date <= %s", end)
-    return conditions
-
-
-def period(query: Mapping[str, str]) -> tuple[datetime | None, datetime | None]:
-    """The time that `startDate` and `endDate`, or `timeRange`, ask for.
-
-    Raises:
-        IllegalArgument: one of them cannot be read.
-    """
-    try:
-        start, end = (
-            moment(query[name]) if name in query else None for name in ("startDate", "endDate")
-        )
-    except RenderError as error:
-        raise IllegalArgument(str(error)) from error
-    if text := query.get("timeRange"):
-        seconds = parsed_duration(text)
-        if seconds is None:
-            raise IllegalArgument(f"Text '{text}' cannot be parsed to a Duration")
-        start = datetime.now(UTC) - timedelta(seconds=seconds)
-    return start, end
+    if (execution := _find(call)) is None:
+        return None
+    shown = call.kestra.json(execution)
+    shown.pop("deleted")
+    for run in shown.get("taskRunList", ()):
+        for name in _ELSEWHERE:
+            run.pop(name, None)
+    return {"tenantId": TENANT} | shown | _outputs(call, execution)
 
 
 @route("GET", "/executions/search")
 def search(call: Call) -> Any:
-    found, total = call.server.store.executions(
-        _filter(call), call.page("executions", "start_date DESC")
-    )
-    return paged([states.shown(execution) for execution in found], total)
+    found = repository(call.kestra)
+    pageable = call.pageable("searchExecutions", found)
+    return _light_page(call, found.find(pageable, TENANT, call.filters("EXECUTION")))
 
 
 @route("GET", "/executions")
 def by_flow(call: Call) -> Any:
-    for name in ("namespace", "flowId"):
-        if name not in call.query:
-            raise BadRequest(f"Required QueryValue [{name}] not specified")
-    return search(call)
+    namespace, flow_id = (call.parameter(name) for name in ("namespace", "flowId"))
+    pageable = call.pageable("searchExecutionsByFlowId", repository(call.kestra))
+    unsorted = JClass("io.micronaut.data.model.Pageable").from_(
+        pageable.getNumber(), pageable.getSize()
+    )
+    found = repository(call.kestra).findByFlowId(TENANT, namespace, flow_id, unsorted)
+    return _light_page(call, found)
+
+
+@route("POST", "/executions/latest", (JSON,))
+def latest(call: Call) -> Any:
+    kind = JClass("io.kestra.core.repositories.ExecutionRepositoryInterface$FlowFilter")
+    wanted = [
+        call.kestra.java(each, str(kind.class_.getName())) for each in call.json("flows", list)
+    ]
+    found = repository(call.kestra).lastExecutions(TENANT, JClass("java.util.ArrayList")(wanted))
+    return [
+        {
+            "id": str(each.getId()),
+            "flowId": str(each.getFlowId()),
+            "namespace": str(each.getNamespace()),
+            "startDate": call.kestra.json(each.getState().getStartDate()),
+            "status": str(each.getState().getCurrent()),
+        }
+        for each in found
+    ]
+
+
+@route("GET", "/executions/namespaces/{namespace}/flows")
+def flows_of_namespace(call: Call) -> Any:
+    found = flows.repository(call.kestra)
+    return found.findByNamespaceExecutable(TENANT, call.path["namespace"])
+
+
+def _for_execution(call: Call, flow: Any) -> Any:
+    return JClass("io.kestra.core.models.flows.FlowForExecution").of(flow)
+
+
+@route("GET", "/executions/flows/{namespace}/{id}")
+def flow_for_execution(call: Call) -> Any:
+    flow = (
+        flows.repository(call.kestra)
+        .findById(TENANT, call.path["namespace"], call.path["id"], call.optional("revision"))
+        .orElse(None)
+    )
+    return flow and _for_execution(call, flow)
+
+
+@route("GET", "/executions/{execution}/flow")
+def flow_of_execution(call: Call) -> Any:
+    return _for_execution(call, flows.repository(call.kestra).findByExecution(_found(call)))
+
+
+@route("GET", "/executions/{execution}/graph")
+def graph(call: Call) -> Any:
+    execution = _found(call)
+    flow = flows.repository(call.kestra).findByExecutionWithSource(execution)
+    graphs = call.kestra.bean("core.services.GraphService")
+    return graphs.flowGraph(flow, None, execution).forExecution()
+
+
+@route("POST", "/executions/{execution}/eval", (MULTIPART,))
+def evaluate(call: Call) -> Any:
+    execution = _found(call)
+    flow = flows.repository(call.kestra).findByExecution(execution)
+    context = call.kestra.bean("core.runners.RunContextFactory").of(flow, execution, False)
+    try:
+        return {"result": str(context.render(str(call.form.get("expression", ""))))}
+    except JException as error:
+        return {"error": str(error.getMessage()), "stackTrace": str(error.stacktrace())}
+
+
+def _events(kestra: Kestra, flow: Any, execution_id: str) -> Iterator[Any]:
+    """Yields None once it listens, then Kestra's events about an execution to its end."""
+    streams = kestra.bean("core.services.ExecutionStreamingService")
+    subscriber = str(uuid4())
+    events = (
+        JClass("reactor.core.publisher.Flux")
+        .create(lambda sink: streams.registerSubscriber(execution_id, subscriber, sink, flow))
+        .toIterable()
+        .iterator()
+    )
+    try:
+        yield None
+        while events.hasNext():
+            yield events.next()
+    finally:
+        streams.unregisterSubscriber(execution_id, subscriber)
 
 
 @route("GET", "/executions/{execution}/follow")
 def follow(call: Call) -> Any:
     """Server-sent events: the execution now, after each step, and at its end."""
-    execution_id = call.path["execution"]
-    if call.server.store.execution(execution_id) is None:
-        raise NotFound(f"Unable to find the execution {execution_id}")
-    return StreamingResponse(_events(call, execution_id), media_type="text/event-stream")
+    kestra, execution_id = call.kestra, call.path["execution"]
+
+    def events() -> Iterator[str]:
+        start = {"id": execution_id, "labels": [], "originalId": execution_id, "deleted": False}
+        yield event("start", start)
+        if (execution := _find(call)) is None:
+            return
+        flow = flows.repository(kestra).findByExecutionWithoutAcl(execution)
+        for each in _events(kestra, flow, execution_id):
+            if each is not None:
+                yield event(str(each.getId()), kestra.json(each.getData()))
+
+    return StreamingResponse(events(), media_type="text/event-stream")
 
 
-async def _events(call: Call, execution_id: str) -> AsyncIterator[str]:
-    loop, steps = asyncio.get_running_loop(), asyncio.Queue[Json]()
+def _file(call: Call) -> tuple[Any, Any, Any]:
+    """Returns the storage, the execution and the URI of a file of the execution."""
+    execution = _find(call)
+    if execution is None:
+        raise Refused(404, f"Not Found: Unable to find execution id '{call.path['execution']}'")
+    uri = JClass("java.net.URI").create(call.parameter("path"))
+    context = JClass("io.kestra.core.storages.StorageContext").forExecution(execution)
+    if not str(uri.getPath()).startswith(str(context.getExecutionStorageURI().getPath())):
+        raise illegal("Invalid prefix path")
+    return call.kestra.bean("core.storages.StorageInterface"), execution, uri
 
-    def listener(told: Json) -> None:
-        loop.call_soon_threadsafe(steps.put_nowait, told)
 
-    def event(name: str, execution: Json) -> str:
-        return f"id: {name}\ndata: {to_json(execution)}\n\n"
-
-    with ExitStack() as stack:
-        listening = call.server.executor.listening(execution_id, listener)
-        now = await asyncio.to_thread(stack.enter_context, listening)
-        first = True
-        while now and not states.is_terminated(now):
-            yield event("progress", now)
-            now, first = await steps.get(), False
-        if now and not first:
-            yield event("progress", now)
-        if now:
-            yield event("end", now)
+@route("GET", "/concurrency-limit/search")
+def concurrency_limits(call: Call) -> Any:
+    found = call.kestra.bean("core.repositories.ConcurrencyLimitRepositoryInterface").find(TENANT)
+    return {"results": call.kestra.json(found), "total": len(found)}
 
 
 @route("GET", "/executions/{execution}/file")
 def file(call: Call) -> Any:
-    path = _file(call)
-    return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+    storage, execution, uri = _file(call)
+    name = Path(str(uri.getPath())).name
+    return StreamingResponse(
+        chunks(storage.get(TENANT, execution.getNamespace(), uri)),
+        media_type=OCTETS,
+        headers={
+            "Content-Disposition": f"attachment; filename=\"{name}\"; filename*=utf-8''{name}"
+        },
+    )
 
 
 @route("GET", "/executions/{execution}/file/metas")
 def file_metas(call: Call) -> Any:
-    return {"size": _file(call).stat().st_size}
-
-
-def _file(call: Call) -> Path:
-    """A file of the execution.
-
-    Raises:
-        NotFound: no such execution or file.
-        IllegalArgument: the file is not the execution's.
-    """
-    execution = call.server.store.execution(call.path["execution"])
-    if execution is None:
-        raise NotFound("Execution not found")
-    uri = call.query.get("path", "")
-    if not uri.startswith(f"kestra://{execution_prefix(execution)}/"):
-        raise IllegalArgument(f"Invalid path '{uri}': it is not of this execution")
-    path = call.server.services.storage.path(uri)
-    if not path.is_file():
-        raise NotFound(f"{path} (No such file or directory)")
-    return path
+    storage, execution, uri = _file(call)
+    return {"size": int(storage.getAttributes(TENANT, execution.getNamespace(), uri).getSize())}
 
 
 # --- ending and running again ---------------------------------------------------------------------
 
 
-@route("DELETE", "/executions/{execution}/kill")
+def _kill(call: Call, execution: Any, cascade: bool, operation: Any) -> None:
+    killed = JClass("io.kestra.core.models.executions.ExecutionKilledExecution")
+    requested = JClass("io.kestra.core.models.executions.ExecutionKilled$State").REQUESTED
+    call.kestra.queue("Broadcast", "models.executions.ExecutionKilled").emit(
+        killed.builder()
+        .state(requested)
+        .executionId(execution.getId())
+        .isOnKillCascade(cascade)
+        .tenantId(TENANT)
+        .operationId(operation)
+        .build()
+    )
+
+
+@route("POST", "/executions/{execution}/kill")
 def kill(call: Call) -> Any:
-    if not call.flag("isOnKillCascade", True):
-        raise IllegalArgument("isOnKillCascade=false is not supported by the stand-in for Kestra")
-    if call.server.store.execution(call.path["execution"]) is None:
-        return None
-    call.server.executor.kill(call.path["execution"])
-    return Response(status_code=202)
+    execution, cascade = _found(call), call.flag("isOnKillCascade", True)
+    if execution.getState().isTerminated() and not cascade:
+        raise Refused(409, "Conflict: Cannot kill execution: execution is already terminated.")
+    _await(call, execution, "Kill", lambda operation: _kill(call, execution, cascade, operation))
+    return repository(call.kestra).findById(TENANT, execution.getId()).get()
 
 
-@route("DELETE", "/executions/kill/by-ids", (JSON,))
-def kill_by_ids(call: Call) -> Any:
-    ids, invalid = call.texts(), []
-    for execution_id in ids:
-        execution = call.server.store.execution(execution_id)
-        if execution is None:
-            invalid.append(_invalid(execution_id, "execution not found"))
-        elif states.is_terminated(execution):
-            invalid.append(_invalid(execution_id, "execution already finished"))
-    if invalid:
-        return answer({"message": "invalid bulk kill", "invalids": invalid}, 400)
-    for execution_id in ids:
-        call.server.executor.kill(execution_id)
-    return {"count": len(ids)}
-
-
-def _invalid(execution_id: str, message: str) -> Json:
+def _violation(execution_id: str, message: str) -> dict[str, Any]:
     return {
         "message": message,
         "rootBean": execution_id,
@@ -380,68 +486,209 @@ def _invalid(execution_id: str, message: str) -> Json:
     }
 
 
+def _each(
+    call: Call,
+    ids: list[str],
+    action: str,
+    refusal: Callable[[Any], str | None],
+    act: Callable[[Any, Any], Any],
+) -> Response:
+    """Does something to executions, or to none if one of them refuses it."""
+    executions, invalids = [], []
+    for execution_id in ids:
+        execution = repository(call.kestra).findById(TENANT, execution_id).orElse(None)
+        reason = "execution not found" if execution is None else refusal(execution)
+        if reason:
+            invalids.append(_violation(execution_id, reason))
+        executions.append(execution)
+    if invalids:
+        return answer({"message": f"invalid bulk {action}", "invalids": invalids}, 400)
+    operation = str(JClass("io.kestra.core.utils.IdUtils").create())
+    for execution in executions:
+        act(execution, operation)
+    return answer({"operationId": operation, "totalItems": len(executions)}, 202)
+
+
+def _matching(call: Call) -> list[str]:
+    found = repository(call.kestra).findAsync(TENANT, call.filters("EXECUTION"))
+    return [str(each.getId()) for each in found.toIterable()]
+
+
+def _ended(execution: Any) -> str | None:
+    return "execution already finished" if execution.getState().isTerminated() else None
+
+
+def _kill_each(call: Call, ids: list[str]) -> Response:
+    def act(execution: Any, operation: Any) -> None:
+        _kill(call, execution, False, operation)
+
+    return _each(call, ids, "kill", _ended, act)
+
+
+@route("DELETE", "/executions/kill/by-ids", (JSON,))
+def kill_by_ids(call: Call) -> Any:
+    return _kill_each(call, call.json("executionsId", list))
+
+
+@route("DELETE", "/executions/kill/by-query")
+def kill_by_query(call: Call) -> Any:
+    return _kill_each(call, _matching(call))
+
+
+def _delete(call: Call, execution: Any) -> None:
+    call.kestra.bean("core.services.ExecutionService").delete(
+        execution, *(call.flag(f"delete{part}", True) for part in ("Logs", "Metrics", "Storage"))
+    )
+
+
 @route("DELETE", "/executions/{execution}")
 def delete(call: Call) -> Any:
-    execution = call.server.store.execution(call.path["execution"])
-    if execution is None:
-        return None
-    if not states.is_terminated(execution):
-        raise IllegalState("Execution is still running")
-    call.server.store.delete_execution(execution["id"], logs=call.flag("deleteLogs", True))
-    if call.flag("deleteStorage", True):
-        call.server.services.storage.delete_prefix(execution_prefix(execution))
+    _delete(call, _found(call))
     return NO_CONTENT
 
 
-def _revision(call: Call, execution: Json) -> Json:
-    """The flow at the revision that the execution is to run again with."""
-    number = call.number("revision") or execution["flowRevision"]
-    row = call.server.store.flow(execution["namespace"], execution["flowId"], number)
-    if row is None:
-        raise NotFound(
-            f"Unable to find revision {number} on flow "
-            f"{execution['namespace']}.{execution['flowId']}"
-        )
-    return {**row["value"], "revision": row["revision"]}
+def _delete_each(call: Call, ids: list[str]) -> Response:
+    def refusal(execution: Any) -> str | None:
+        may = execution.getState().isTerminated() or call.flag("includeNonTerminated", False)
+        return None if may else "execution not found"
+
+    done = _each(call, ids, "delete", refusal, lambda execution, _: _delete(call, execution))
+    return done if done.status_code == 400 else answer({"count": len(ids)})
 
 
-@route("POST", "/executions/{execution}/restart")
+@route("DELETE", "/executions/by-ids", (JSON,))
+def delete_by_ids(call: Call) -> Any:
+    return _delete_each(call, call.json("executionsId", list))
+
+
+@route("DELETE", "/executions/by-query")
+def delete_by_query(call: Call) -> Any:
+    return _delete_each(call, _matching(call))
+
+
+def _revision(call: Call, execution: Any) -> Any:
+    """Returns the revision that an execution is to run again with, which must exist."""
+    number = call.number("revision")
+    if number is None:
+        return None
+    found = flows.repository(call.kestra).findById(
+        TENANT, execution.getNamespace(), execution.getFlowId(), call.optional("revision")
+    )
+    if found.isEmpty():
+        flow = f"{execution.getNamespace()}.{execution.getFlowId()}"
+        raise Refused(404, f"Not Found: Unable to find revision {number} on flow {flow}")
+    return JClass("java.lang.Integer").valueOf(number)
+
+
+@route("POST", "/executions/{execution}/restart", (MULTIPART,))
 def restart(call: Call) -> Any:
-    """Run the failed tasks of an execution again, and what comes after them."""
-    execution = call.server.store.execution(call.path["execution"])
-    if execution is None:
-        return None
-    if not states.is_terminated(execution):
-        current = execution["state"]["current"]
-        raise IllegalState(
-            f"Execution must be terminated to be restarted, current state is '{current}' !"
+    """Runs the failed tasks of an execution again, and what comes after them."""
+    execution = _found(call)
+    revision = _revision(call, execution)
+    if not execution.getState().canBeRestarted():
+        raise Refused(
+            409,
+            "Conflict: Cannot restart execution: current state is "
+            f"'{execution.getState().getCurrent()}', expected terminated or paused.",
         )
-    flow = _revision(call, execution)
-    labelled = call.server.config.release.tenant is not None
-    execution = restarted(flow, execution, labelled=labelled)
-    first = states.shown(execution)
-    call.server.executor.submit(flow, execution)
-    return first
+    command = JClass(f"{_COMMANDS}.Restart").from_(execution, revision)
+    return _changed(call, execution, "Restart", command)
 
 
-@route("POST", "/executions/{execution}/replay")
+@route("POST", "/executions/restart/by-ids", (JSON,))
+def restart_by_ids(call: Call) -> Any:
+    def refusal(execution: Any) -> str | None:
+        if execution.getState().canBeRestarted():
+            return None
+        return (
+            f"Execution '{execution.getId()}' must be terminated or paused to be restarted, "
+            f"current state is '{execution.getState().getCurrent()}' !"
+        )
+
+    def act(execution: Any, operation: Any) -> None:
+        _emit(call, JClass(f"{_COMMANDS}.Restart").from_(execution, None), operation)
+
+    return _each(call, call.json("executionsId", list), "restart", refusal, act)
+
+
+@route("POST", "/executions/{execution}/replay", (MULTIPART,))
 def replay(call: Call) -> Any:
-    """Run an execution once more from the start, as a new one."""
-    parent = call.server.store.execution(call.path["execution"])
-    if parent is None:
-        return None
-    if "taskRunId" in call.query:
-        raise IllegalArgument("taskRunId is not supported by the stand-in for Kestra")
-    flow = _revision(call, parent)
-    execution = new_execution(flow, correlated=False)
-    for name in ("inputs", "labels", "variables", "trigger"):
-        if name in parent:
-            execution[name] = parent[name]
-    execution |= {
-        "parentId": parent["id"],
-        "originalId": parent["originalId"],
-        "metadata": parent["metadata"] | {"attemptNumber": parent["metadata"]["attemptNumber"] + 1},
-    }
-    first = states.shown(execution) | {"taskRunList": []}
-    call.server.executor.submit(flow, execution)
-    return first
+    """Runs an execution once more, from its start or from a task run, as a new one."""
+    execution = _found(call)
+    revision, task_run = _revision(call, execution), call.query.get("taskRunId")
+    flow = _executable(call, execution.getNamespace(), execution.getFlowId())
+    runs = execution.getTaskRunList() or ()
+    if task_run and not any(str(run.getId()) == task_run for run in runs):
+        raise illegal(f"Task run id '{task_run}' not found in execution '{execution.getId()}'")
+    again = call.kestra.bean("core.services.ExecutionService").replay(
+        execution, flow, task_run, revision, JClass("java.util.Optional").empty(), True
+    )
+    label = JClass("io.kestra.core.models.Label")
+    labels = JClass("java.util.ArrayList")(execution.getLabels() or [])
+    if not labels.contains(replayed := label("system.replayed", "true")):
+        labels.add(replayed)
+
+    def act(operation: Any) -> None:
+        call.kestra.queue("Dispatch", "models.executions.Execution").emit(again)
+        _emit(call, JClass(f"{_COMMANDS}.UpdateLabels").from_(execution, labels), operation)
+
+    _await(call, execution, "Replay", act)
+    return again
+
+
+def _changeable(execution: Any) -> None:
+    if not execution.getState().canChangeStatus():
+        raise Refused(
+            409,
+            "Conflict: Cannot change execution state: execution must be terminated and not killed.",
+        )
+
+
+@route("POST", "/executions/{execution}/change-status")
+def change_status(call: Call) -> Any:
+    execution, status = _found(call), _state(call.parameter("status"))
+    if not status.isTerminated():
+        raise illegal("You can only change the state of an execution to a terminal state.")
+    _changeable(execution)
+    command = JClass(f"{_COMMANDS}.UpdateStatus").from_(execution, status)
+    return _changed(call, execution, "Change status", command)
+
+
+@route("POST", "/executions/{execution}/pause")
+def pause(call: Call) -> Any:
+    execution = _found(call)
+    if str(execution.getState().getCurrent()) != "RUNNING":
+        raise illegal("The execution is not running.")
+    command = JClass(f"{_COMMANDS}.Pause").from_(execution)
+    return _changed(call, execution, "Pause", command)
+
+
+@route("POST", "/executions/{execution}/resume", (MULTIPART,))
+def resume(call: Call) -> Any:
+    service = call.kestra.bean("core.services.ExecutionService")
+    execution = service.getExecutionIfPause(TENANT, call.path["execution"], True)
+    command = JClass(f"{_COMMANDS}.Resume").from_(
+        execution,
+        JClass("io.kestra.plugin.core.flow.Pause$Resumed").now(),
+        _given(call, execution),
+    )
+    return _changed(call, execution, "Resume", command)
+
+
+@route("POST", "/executions/{execution}/unqueue")
+def unqueue(call: Call) -> Any:
+    execution = _found(call)
+    if str(execution.getState().getCurrent()) != "QUEUED":
+        raise illegal("Only QUEUED execution can be unqueued")
+    state = _state(call.query.get("state", "RUNNING"))
+    command = JClass(f"{_COMMANDS}.Unqueue").from_(execution, state)
+    return _changed(call, execution, "Unqueue", command)
+
+
+@route("POST", "/executions/{execution}/force-run")
+def force_run(call: Call) -> Any:
+    execution = _found(call)
+    if execution.getState().isTerminated():
+        raise illegal("Only non terminated executions can be forced run.")
+    command = JClass(f"{_COMMANDS}.ForceRun").from_(execution)
+    return _changed(call, execution, "Force run", command)

@@ -3,231 +3,226 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import zipfile
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
 
+from jpype import JClass
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
-from offline.kestra import flows as flow_service
 from offline.kestra.api.routing import (
     JSON,
+    LARGEST,
     MULTIPART,
     NO_CONTENT,
     OCTETS,
     YAML,
     Call,
+    MissingBody,
+    Refused,
     Resource,
-    paged,
+    illegal,
+    invalid,
 )
-from offline.kestra.errors import ConstraintViolations, IllegalArgument, MissingBody, NotFound
-from offline.kestra.schema import Json
-from offline.kestra.store import Conditions, Page
-from offline.kestra.tasks import TYPES
-from offline.kestra.tasks.subflow import Subflow
+from offline.kestra.engine.machine import TENANT, Kestra
 
 route = Resource()
 
 
-def _body(call: Call) -> tuple[Json, str]:
-    """The flow in a body, and its source.
-
-    Raises:
-        MissingBody: the body is empty, or of a type that no flow comes in.
-        ConstraintViolations: it is no flow.
-    """
-    if call.content_type == "":
-        return {}, ""  # without a type the server binds no body and sees an empty flow
-    if call.content_type not in (YAML, JSON) or not call.text.strip():
-        raise MissingBody("Required Body [flow] not specified")
-    flow = call.server.flows.parse(call.text)
-    return flow, call.text if call.content_type == YAML else flow_service.generated_source(flow)
+def repository(kestra: Kestra) -> Any:
+    """Returns Kestra's repository of flows."""
+    return kestra.bean("core.repositories.FlowRepositoryInterface")
 
 
-def _without_source(call: Call, flow: Json) -> Json:
-    """What comes as JSON goes back without a source."""
-    if call.content_type == JSON:
-        return {name: value for name, value in flow.items() if name != "source"}
-    return flow
+def service(kestra: Kestra) -> Any:
+    """Returns Kestra's service of flows."""
+    return kestra.bean("core.services.FlowService")
 
 
-@route("POST", "/flows")
+def generic(text: str) -> Any:
+    """Returns a text as a flow whose tasks are not known yet."""
+    return JClass("io.kestra.core.models.flows.GenericFlow").fromYaml(TENANT, text)
+
+
+def _source(call: Call, namespace: str, flow_id: str) -> Any:
+    return repository(call.kestra).findByIdWithSource(TENANT, namespace, flow_id).orElse(None)
+
+
+def _without_source(call: Call, flow: Any) -> Any:
+    shown = call.kestra.json(flow)
+    shown.pop("source", None)
+    return shown
+
+
+@route("POST", "/flows", (YAML,))
 def create(call: Call) -> Any:
-    flow, text = _body(call)
-    return _without_source(call, call.server.flows.create(flow, text))
+    return service(call.kestra).create(generic(call.required("flow")))
 
 
-@route("PUT", "/flows/{namespace}/{id}")
+@route("PUT", "/flows/{namespace}/{id}", (YAML,))
 def update(call: Call) -> Any:
-    if call.server.store.flow(call.path["namespace"], call.path["id"]) is None:
-        return None
-    flow, text = _body(call)
-    updated = call.server.flows.update(call.path["namespace"], call.path["id"], flow, text)
-    return updated and _without_source(call, updated)
+    found = _source(call, call.path["namespace"], call.path["id"])
+    return found and service(call.kestra).update(generic(call.required("flow")), found)
 
 
 @route("GET", "/flows/{namespace}/{id}")
 def get(call: Call) -> Any:
-    row = call.server.store.flow(
-        call.path["namespace"],
-        call.path["id"],
-        call.number("revision"),
-        deleted=call.flag("allowDeleted", False),
+    flow = (
+        repository(call.kestra)
+        .findByIdWithSource(
+            TENANT,
+            call.path["namespace"],
+            call.path["id"],
+            call.optional("revision"),
+            call.flag("allowDeleted", False),
+        )
+        .orElse(None)
     )
-    return row and call.server.flows.shown(row, with_source=call.flag("source", False))
+    return flow if flow is None or call.flag("source", False) else _without_source(call, flow)
 
 
 @route("DELETE", "/flows/{namespace}/{id}")
 def delete(call: Call) -> Any:
-    deleted = call.server.flows.delete(call.path["namespace"], call.path["id"])
-    return NO_CONTENT if deleted else None
+    if (flow := _source(call, call.path["namespace"], call.path["id"])) is None:
+        return None
+    service(call.kestra).delete(flow)
+    return NO_CONTENT
 
 
 @route("GET", "/flows/{namespace}/{id}/revisions")
 def revisions(call: Call) -> Any:
-    rows = call.server.store.revisions(call.path["namespace"], call.path["id"])
-    every = call.flag("allowDelete", False)
-    return [
-        call.server.flows.shown(row, with_source=True)
-        for row in rows
-        if every or not row["deleted"]
-    ]
+    return repository(call.kestra).findRevisions(
+        TENANT, call.path["namespace"], call.path["id"], call.flag("allowDelete", False)
+    )
+
+
+@route("DELETE", "/flows/{namespace}/{id}/revisions")
+def delete_revisions(call: Call) -> Any:
+    numbers = [int(each) for given in call.query.getlist("revisions") for each in given.split(",")]
+    repository(call.kestra).deleteRevisions(
+        TENANT, call.path["namespace"], call.path["id"], call.kestra.java(numbers, "java.util.List")
+    )
+    return NO_CONTENT
 
 
 @route("GET", "/flows/{namespace}/{id}/tasks/{task}")
 def task(call: Call) -> Any:
-    row = call.server.store.flow(call.path["namespace"], call.path["id"], call.number("revision"))
-    found = row and flow_service.find_task(row["value"], call.path["task"])
-    return found and call.server.flows.shown_task(found)
+    found = repository(call.kestra).findById(
+        TENANT, call.path["namespace"], call.path["id"], call.optional("revision")
+    )
+    flow = found.orElse(None)
+    if flow is None:
+        return None
+    return next(
+        (each for each in flow.allTasksWithChilds() if each.getId() == call.path["task"]), None
+    )
+
+
+@route("GET", "/flows/{namespace}/{id}/graph")
+def graph(call: Call) -> Any:
+    if (flow := _source(call, call.path["namespace"], call.path["id"])) is None:
+        return None
+    return call.kestra.bean("core.services.GraphService").flowGraph(flow, None)
+
+
+@route("POST", "/flows/graph", (YAML,))
+def graph_of_source(call: Call) -> Any:
+    parser = call.kestra.bean("core.services.FlowParsingService")
+    flow = parser.parseForValidation(generic(call.required("flow")))
+    return call.kestra.bean("core.services.GraphService").flowGraph(flow, None)
 
 
 @route("GET", "/flows/{namespace}/{id}/dependencies")
 def dependencies(call: Call) -> Any:
-    """The flows that run this one as a subflow, and those that it runs."""
-    flow = (call.path["namespace"], call.path["id"])
-    known = {
-        (row["namespace"], row["id"]): row["value"] for row in call.server.store.flows_of(None)
-    }
-    links = [
-        (source, (str(task.get("namespace")), str(task.get("flowId"))))
-        for source, value in known.items()
-        for task in flow_service.flow_tasks(value)
-        if issubclass(TYPES[task["type"]], Subflow)
-    ]
-    ends = (1,) if call.flag("destinationOnly", False) else (0, 1)
-    shown = [
-        link
-        for link in dict.fromkeys(links)
-        if link[1] in known and link[0] != link[1] and any(link[end] == flow for end in ends)
-    ]
-    tenant = call.server.config.release.tenant
-
-    def uid(which: tuple[str, str]) -> str:
-        return "_".join([tenant, *which] if tenant else which)
-
-    return {
-        "nodes": [
-            {"uid": uid(which), "namespace": which[0], "id": which[1]}
-            for which in dict.fromkeys(end for link in shown for end in link)
-        ],
-        "edges": [
-            {"source": uid(source), "target": uid(target), "relation": "FLOW_TASK"}
-            for source, target in shown
-        ],
-    }
-
-
-def _filter(call: Call) -> Conditions:
-    conditions = Conditions()
-    conditions.add_namespace(call.query.get("namespace"))
-    if query := call.query.get("q"):
-        conditions.add("(strpos(lower(id), %s) > 0 OR strpos(lower(namespace), %s) > 0)",
-                       query.lower(), query.lower())  # fmt: skip
-    for label in call.query.getlist("labels"):
-        key, _, value = label.partition(":")
-        conditions.add("value -> 'labels' @> %s", json.dumps([{"key": key, "value": value}]))
-    return conditions
+    found = service(call.kestra).findDependencies(
+        TENANT,
+        call.path["namespace"],
+        call.path["id"],
+        call.flag("destinationOnly", False),
+        call.flag("expandAll", False),
+    )
+    topology = call.kestra.bean("core.topologies.FlowTopologyService")
+    return topology.graph(found, lambda node: node)
 
 
 @route("GET", "/flows/search")
 def search(call: Call) -> Any:
-    rows, total = call.server.store.flows(_filter(call), call.page("flows", "namespace, id"))
-    return paged([call.server.flows.shown(row) for row in rows], total)
+    flows = repository(call.kestra)
+    return call.page(flows.find(call.pageable("searchFlows", flows), TENANT, call.filters("FLOW")))
 
 
 @route("GET", "/flows/source")
 def source_search(call: Call) -> Any:
-    query = call.query.get("q")
-    rows, total = call.server.store.source_search(
-        query, call.query.get("namespace"), call.page("flows", "namespace, id")
+    flows = repository(call.kestra)
+    scope = JClass("io.kestra.core.models.flows.SourceSearchScope")
+    return call.page(
+        flows.findSourceCode(
+            call.pageable("searchFlowsBySourceCode", flows),
+            call.query.get("q"),
+            False,
+            False,
+            False,
+            scope.values()[0],
+            TENANT,
+            call.query.get("namespace"),
+        )
     )
-    return paged(
-        [
-            {"model": call.server.flows.shown(row), "fragments": _fragments(row["source"], query)}
-            for row in rows
-        ],
-        total,
-    )
-
-
-def _fragments(text: str, query: str | None) -> list[str]:
-    """The lines around the first line that holds the query, the query marked."""
-    lines = text.split("\n")
-    for number, line in enumerate(lines):
-        if query and query in line:
-            start = max(number - 1, 0)
-            fragment = "\n".join(lines[start : start + 4])
-            return [fragment.replace(query, f"[mark]{query}[/mark]")]
-    return []
 
 
 @route("GET", "/flows/distinct-namespaces")
 def distinct_namespaces(call: Call) -> Any:
-    query = call.query.get("q", "")
-    return [namespace for namespace in call.server.store.namespaces() if query in namespace]
+    flows = repository(call.kestra)
+    query = call.query.get("q")
+    return flows.findDistinctNamespace(TENANT, *([query] if query else []))
 
 
 @route("GET", "/flows/{namespace}")
 def by_namespace(call: Call) -> Any:
-    rows = call.server.store.flows_of(call.path["namespace"])
-    return [call.server.flows.shown(row) for row in rows]
+    return repository(call.kestra).findByNamespace(TENANT, call.path["namespace"])
 
 
-@route("POST", "/flows/validate", (YAML, JSON))
+@route("POST", "/flows/validate", (YAML, MULTIPART))
 def validate(call: Call) -> Any:
-    if not call.text.strip():
-        raise MissingBody("Required Body [flows] not specified")
-    texts = re.split(r"\n+---\n*?", call.text)
-    return [call.server.flows.report(index, text) for index, text in enumerate(texts)]
+    kind = JClass("io.kestra.core.models.flows.FlowSource")
+    upload = call.form.get("flows")
+    if isinstance(upload, UploadFile):
+        name, text = upload.filename, upload.file.read().decode()
+    else:
+        name, text = None, call.required("flows")
+    sources = [kind(name, each) for each in re.split(r"\n+---\n*?", text)]
+    return service(call.kestra).validate(TENANT, JClass("java.util.ArrayList")(sources))
 
 
-def _validate_one(call: Call, what: str, *, trigger: bool) -> Json:
-    result: Json = {"index": 0, "outdated": False}
-    if not call.text.strip():
-        raise MissingBody(f"Required Body [{what}] not specified")
+def _validate(call: Call, name: str, kind: str) -> dict[str, Any]:
+    text = call.required(name)
+    result: dict[str, Any] = {"index": 0, "outdated": False}
+    violations = JClass("jakarta.validation.ConstraintViolationException")
     try:
-        call.server.flows.parse_task(call.text, trigger=trigger)
-    except ConstraintViolations as error:
-        result["constraints"] = str(error)
+        parsed = JClass("io.kestra.core.serializers.YamlParser").parse(text, JClass(kind).class_)
+        call.kestra.bean("core.models.validations.ModelValidator").validate(parsed)
+    except violations as error:
+        result["constraints"] = str(error.getMessage())
     return result
 
 
 @route("POST", "/flows/validate/task", (YAML, JSON))
 def validate_task(call: Call) -> Any:
-    return _validate_one(call, "task", trigger=call.query.get("section") == "TRIGGERS")
+    if call.query.get("section") == "TRIGGERS":
+        return validate_trigger(call)
+    return _validate(call, "task", "io.kestra.core.models.tasks.Task")
 
 
 @route("POST", "/flows/validate/trigger", (JSON,))
 def validate_trigger(call: Call) -> Any:
-    return _validate_one(call, "trigger", trigger=True)
+    return _validate(call, "trigger", "io.kestra.core.models.triggers.AbstractTrigger")
 
 
 @route("POST", "/flows/bulk", (YAML,))
 def bulk(call: Call) -> Any:
-    namespace = call.query.get("namespace") if call.server.config.release.tenant else None
-    return _replace(call, namespace)
+    return _replace(call, call.query.get("namespace"))
 
 
 @route("POST", "/flows/{namespace}", (YAML,))
@@ -235,95 +230,150 @@ def bulk_of_namespace(call: Call) -> Any:
     return _replace(call, call.path["namespace"])
 
 
-def _replace(call: Call, namespace: str | None) -> list[Json]:
-    texts = call.text.split("---") if call.text else []
-    return call.server.flows.replace_all(namespace, texts, delete=call.flag("delete", True))
+def _replace(call: Call, namespace: str | None) -> list[Any]:
+    """Creates, updates and, where asked, deletes flows until a namespace has just these."""
+    flows = [generic(text) for text in call.text.split("---")] if call.text else []
+    names = [(str(flow.getNamespace()), str(flow.getId())) for flow in flows]
+    ids = [flow_id for _, flow_id in names]
+    children = call.flag("allowNamespaceChild", False)
+    if namespace is not None:
+        if wrong := [
+            f"{flow.uid()} - flow namespace is invalid"
+            for flow in flows
+            if flow.getNamespace() != namespace
+            and not (children and str(flow.getNamespace()).startswith(f"{namespace}."))
+        ]:
+            text = ", ".join(f"flow.namespace: {each}" for each in wrong)
+            errors = [(each, "flow.namespace") for each in wrong]
+            raise Refused(422, f"Invalid entity: {text}", errors)
+        if len(set(ids)) < len(ids):
+            raise invalid("flow.id", "Duplicate flow id")
+    parser = call.kestra.bean("core.services.FlowParsingService")
+    for flow in flows:
+        parser.parseForValidation(flow)
+    kept = []
+    for flow, name in zip(flows, names, strict=True):
+        found = _source(call, *name)
+        change = service(call.kestra)
+        kept.append(change.update(flow, found) if found else change.create(flow))
+    deleted = []
+    if call.flag("delete", True) and namespace is not None:
+        for flow in repository(call.kestra).findByNamespaceWithSource(TENANT, namespace):
+            if (str(flow.getNamespace()), str(flow.getId())) not in names:
+                deleted.append(service(call.kestra).delete(flow))
+    return [call.kestra.json(flow) for flow in [*kept, *deleted]]
 
 
-def _ids(call: Call) -> list[tuple[str, str]]:
-    return [(each["namespace"], each["id"]) for each in call.objects("namespace", "id")]
+def _named(call: Call, name: str) -> list[Any]:
+    """Returns the flows that a body lists."""
+    flows = []
+    for each in call.json(name, list):
+        if (flow := _source(call, each["namespace"], each["id"])) is None:
+            raise Refused(404, "Not Found: No value present")
+        flows.append(flow)
+    return flows
+
+
+def _matching(call: Call) -> list[Any]:
+    unpaged = JClass("io.micronaut.data.model.Pageable").UNPAGED
+    return list(repository(call.kestra).findWithSource(unpaged, TENANT, call.filters("FLOW")))
+
+
+def _delete(call: Call, flows: list[Any]) -> dict[str, int]:
+    for flow in flows:
+        service(call.kestra).delete(flow)
+    return {"count": len(flows)}
 
 
 @route("DELETE", "/flows/delete/by-ids", (JSON,))
 def delete_by_ids(call: Call) -> Any:
-    ids = _ids(call)
-    for namespace, flow_id in ids:
-        if not call.server.flows.delete(namespace, flow_id):
-            raise NotFound("No value present")
-    return {"count": len(ids)}
+    return _delete(call, _named(call, "ids"))
 
 
 @route("DELETE", "/flows/delete/by-query")
 def delete_by_query(call: Call) -> Any:
-    rows, total = call.server.store.flows(_filter(call), Page("flows", 1, 2**31, [], "id"))
-    for row in rows:
-        call.server.flows.delete(row["namespace"], row["id"])
-    return {"count": total}
+    return _delete(call, _matching(call))
 
 
-def _set_disabled(call: Call, disabled: bool) -> Json:
-    changed = [
-        call.server.flows.set_disabled(namespace, flow_id, disabled)
-        for namespace, flow_id in _ids(call)
-    ]
-    return {"count": sum(changed)}
+def _set_disabled(call: Call, given: list[Any], disabled: bool) -> dict[str, int]:
+    flows = [flow for flow in given if flow.isDisabled() != disabled]
+    for flow in flows:
+        text = service(call.kestra).injectDisabled(flow.getSource(), disabled)
+        service(call.kestra).update(generic(text), flow)
+    return {"count": len(flows)}
 
 
 @route("POST", "/flows/disable/by-ids", (JSON,))
 def disable_by_ids(call: Call) -> Any:
-    return _set_disabled(call, True)
+    return _set_disabled(call, _named(call, "ids"), True)
+
+
+@route("POST", "/flows/disable/by-query")
+def disable_by_query(call: Call) -> Any:
+    return _set_disabled(call, _matching(call), True)
 
 
 @route("POST", "/flows/enable/by-ids", (JSON,))
 def enable_by_ids(call: Call) -> Any:
-    return _set_disabled(call, False)
+    return _set_disabled(call, _named(call, "ids"), False)
+
+
+@route("POST", "/flows/enable/by-query")
+def enable_by_query(call: Call) -> Any:
+    return _set_disabled(call, _matching(call), False)
+
+
+def _sources(name: str, file: IO[bytes]) -> Iterator[tuple[str, str]]:
+    """Yields the flows of a file that is imported, by what they are called in errors."""
+    suffix = Path(name.lower()).suffix
+    if suffix in (".yaml", ".yml"):
+        for index, text in enumerate(file.read(LARGEST).decode().split("---")):
+            yield f"{name}(flow number: {index})", text.strip()
+    elif suffix == ".zip":
+        with zipfile.ZipFile(file) as archive:
+            for entry in archive.infolist():
+                if entry.filename.endswith((".yaml", ".yml")):
+                    with archive.open(entry) as opened:
+                        yield entry.filename, opened.read(LARGEST).decode()
+    else:
+        raise illegal(f"Cannot import file of type {name.lower()[name.rfind('.') :]}")
 
 
 @route("POST", "/flows/import", (MULTIPART,))
 def import_flows(call: Call) -> Any:
     upload = call.form.get("fileUpload")
     if not isinstance(upload, UploadFile):
-        raise MissingBody("Required argument [fileUpload] not specified")
-    name, content = (upload.filename or "").lower(), upload.file.read()
-    if name.endswith((".yaml", ".yml")):
-        sources = {
-            str(index): text.strip() for index, text in enumerate(content.decode().split("---"))
-        }
-    elif name.endswith(".zip"):
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            sources = {
-                entry: archive.read(entry).decode()
-                for entry in archive.namelist()
-                if entry.endswith((".yaml", ".yml"))
-            }
-    else:
-        raise IllegalArgument(f"Cannot import file of type {name[name.rfind('.') :]}")
+        raise MissingBody("argument [fileUpload]")
+    name = upload.filename or ""
+    try:
+        sources = dict(_sources(name, upload.file))
+    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
+        raise illegal(f"{name}: {error}") from error
     wrong = []
     for name, text in sources.items():
         try:
-            call.server.flows.import_source(text)
-        except ConstraintViolations:
+            service(call.kestra).importFlow(TENANT, text)
+        except JClass("jakarta.validation.ConstraintViolationException"):
             wrong.append(name)
+    if wrong and call.flag("failOnError", False):
+        raise illegal(f"Following invalid flows were not imported: {', '.join(wrong)}")
     return wrong
 
 
-def _archive(rows: list[Any]) -> Response:
+def _archive(flows: list[Any]) -> Response:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for row in rows:
-            archive.writestr(f"{row['namespace']}.{row['id']}.yml", row["source"])
+        for flow in flows:
+            archive.writestr(f"{flow.getNamespace()}.{flow.getId()}.yml", str(flow.getSource()))
     disposition = 'attachment; filename="flows.zip"'
     return Response(buffer.getvalue(), 200, {"Content-Disposition": disposition}, OCTETS)
 
 
 @route("GET", "/flows/export/by-query")
 def export_by_query(call: Call) -> Any:
-    return _archive(call.server.store.flows(_filter(call), Page("flows", 1, 2**31, [], "id"))[0])
+    return _archive(_matching(call))
 
 
 @route("POST", "/flows/export/by-ids", (JSON,))
 def export_by_ids(call: Call) -> Any:
-    rows = [call.server.store.flow(*each) for each in _ids(call)]
-    if None in rows:
-        raise NotFound("No value present")
-    return _archive(rows)
+    return _archive(_named(call, "ids"))

@@ -1,77 +1,101 @@
-"""Logs: `/logs`."""
+"""Logs and metrics: `/logs`, `/metrics`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
-from starlette.responses import Response
+from jpype import JClass
+from starlette.responses import Response, StreamingResponse
 
-from offline.kestra.api.executions import period
-from offline.kestra.api.routing import EMPTY, TEXT, Call, Resource, paged
-from offline.kestra.errors import BadRequest
-from offline.kestra.store import LEVELS, Conditions
+from offline.kestra.api.routing import EMPTY, TEXT, Call, Resource, event
+from offline.kestra.engine.machine import TENANT, Kestra
 
 route = Resource()
 
 
-def _level(call: Call, conditions: Conditions) -> None:
-    if (level := call.query.get("minLevel")) is None:
-        return
-    if level not in LEVELS:
-        raise BadRequest(
-            f"Failed to convert argument [minLevel] for value [{level}] due to: "
-            f"No enum constant org.slf4j.event.Level.{level}"
-        )
-    conditions.add("level >= %s", LEVELS[level])
+def _logs(kestra: Kestra) -> Any:
+    return kestra.bean("core.repositories.LogDataStoreInterface")
 
 
-def _of_execution(call: Call) -> Conditions:
-    conditions = Conditions()
-    conditions.add("execution_id = %s", call.path["execution"])
-    _level(call, conditions)
-    for name, column in (("taskRunId", "task_run_id"), ("taskId", "task_id")):
-        if name in call.query:
-            conditions.add(f"{column} = %s", call.query[name])
-    if (attempt := call.number("attempt")) is not None:
-        conditions.add("attempt = %s", attempt)
-    return conditions
+def _of_execution(call: Call) -> Any:
+    """Returns the filters of a request, and one for the execution of its path."""
+    kind, filters = JClass("io.kestra.core.models.QueryFilter"), call.filters("LOG")
+    filters.add(
+        kind.builder()
+        .field(JClass("io.kestra.core.models.QueryFilter$Field").EXECUTION_ID)
+        .operation(JClass("io.kestra.core.models.QueryFilter$Op").EQUALS)
+        .value(call.path["execution"])
+        .build()
+    )
+    return filters
 
 
 @route("GET", "/logs/{execution}")
 def of_execution(call: Call) -> Any:
-    return call.server.store.execution_logs(_of_execution(call))
+    return _logs(call.kestra).findAsync(TENANT, _of_execution(call)).collectList().block()
 
 
 @route("GET", "/logs/{execution}/download")
 def download(call: Call) -> Any:
-    lines = [
-        f"{entry['timestamp']} {entry['level']:<5} {entry.get('taskId', '')} {entry['message']}"
-        for entry in call.server.store.execution_logs(_of_execution(call))
-    ]
+    entry = JClass("io.kestra.core.models.executions.LogEntry")
+    lines = [str(entry.toPrettyString(each)) for each in of_execution(call)]
     name = f'attachment; filename="{call.path["execution"]}.log"'
     return Response("\n".join(lines), 200, {"Content-Disposition": name}, TEXT)
 
 
+@route("GET", "/logs/{execution}/follow")
+def follow(call: Call) -> Any:
+    """Server-sent events: the lines so far, then each new one; they do not end."""
+    streams, filters = call.kestra.bean("core.services.LogStreamingService"), _of_execution(call)
+    execution, subscriber = call.path["execution"], str(uuid4())
+
+    def events() -> Iterator[str]:
+        yield event("start", {"attemptNumber": None})
+        for line in of_execution(call):
+            yield event("progress", call.kestra.json(line))
+        new = JClass("reactor.core.publisher.Flux").create(
+            lambda sink: streams.registerSubscriber(execution, subscriber, sink, filters)
+        )
+        try:
+            for each in new.toIterable():
+                yield event(str(each.getId()), call.kestra.json(each.getData()))
+        finally:
+            streams.unregisterSubscriber(execution, subscriber)
+
+    return StreamingResponse(events(), media_type="text/event-stream")
+
+
 @route("DELETE", "/logs/{execution}")
 def delete(call: Call) -> Any:
-    call.server.store.delete_logs(_of_execution(call))
+    level = call.query.get("minLevel")
+    attempt = call.optional("attempt").orElse(None)
+    _logs(call.kestra).deleteByQuery(
+        TENANT,
+        call.path["execution"],
+        call.query.get("taskId"),
+        call.query.get("taskRunId"),
+        level and JClass("org.slf4j.event.Level").valueOf(level),
+        attempt,
+    )
     return EMPTY
 
 
 @route("GET", "/logs/search")
 def search(call: Call) -> Any:
-    query, conditions = call.query, Conditions()
-    conditions.add_namespace(query.get("namespace"))
-    _level(call, conditions)
-    if "flowId" in query:
-        conditions.add("flow_id = %s", query["flowId"])
-    if "triggerId" in query:
-        conditions.add("value ->> 'triggerId' = %s", query["triggerId"])
-    if "q" in query:
-        conditions.add("strpos(lower(value ->> 'message'), %s) > 0", query["q"].lower())
-    start, end = period(query)
-    if start:
-        conditions.add("timestamp >= %s", start)
-    if end:
-        conditions.add("timestamp <= %s", end)
-    return paged(*call.server.store.logs(conditions, call.page("logs", "timestamp, id")))
+    return call.page(
+        _logs(call.kestra).find(call.pageable("searchLogs"), TENANT, call.filters("LOG"))
+    )
+
+
+@route("GET", "/metrics/{execution}")
+def metrics(call: Call) -> Any:
+    found = call.kestra.bean("core.repositories.MetricRepositoryInterface")
+    pageable = call.pageable("searchByExecution", found)
+    given = (TENANT, call.path["execution"])
+    if run := call.query.get("taskRunId"):
+        return call.page(found.findByExecutionIdAndTaskRunId(*given, run, pageable))
+    if task := call.query.get("taskId"):
+        return call.page(found.findByExecutionIdAndTaskId(*given, task, pageable))
+    return call.page(found.findByExecutionId(*given, pageable))

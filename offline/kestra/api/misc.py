@@ -6,47 +6,45 @@ from typing import Any
 
 from starlette.responses import Response
 
-from offline.kestra.api.routing import JSON, Call, Resource
+from offline.kestra.api.routing import Call, Resource
+from offline.kestra.engine.machine import Kestra
 
-route = Resource(tenant=False)
+route = Resource(base="")
+
+
+def version(kestra: Kestra) -> str:
+    """Returns the release of Kestra, such as 2.0.0."""
+    return str(kestra.bean("core.utils.VersionProvider").getVersion())
 
 
 @route("GET", "/ping")
 def ping(call: Call) -> Any:
-    return Response("pong", media_type=JSON)
+    return Response("pong", media_type="application/json")
 
 
 @route("GET", "/api/v1/configs")
 def configs(call: Call) -> Any:
-    config = call.server.config
-    shown: dict[str, Any] = {"uuid": call.server.uuid, "version": config.release.version}
-    if config.release.tenant:
-        shown |= {
-            "edition": "OSS",
-            "isCustomDashboardsEnabled": True,
-            "isAnonymousUsageEnabled": False,
-            "isUiAnonymousUsageEnabled": False,
-            "url": config.url,
-            "preview": {"initial": 100, "max": 5000},
-            "systemNamespace": "system",
-            "hiddenLabelsPrefixes": ["system.", "internal."],
-            "isAiEnabled": False,
-            "isBasicAuthInitialized": bool(config.basic_auth and not config.basic_auth.errors),
-        }
-        return shown
-    return shown | {
-        "isCustomDashboardsEnabled": False,
-        "isTaskRunEnabled": False,
+    return {
+        "uuid": str(call.kestra.bean("core.services.InstanceService").fetch()),
+        "version": version(call.kestra),
+        "edition": "OSS",
+        "chartDefaultDuration": "PT24H",
+        "flowTemplate": "",
+        "isCustomDashboardsEnabled": True,
         "isAnonymousUsageEnabled": False,
-        "isTemplateEnabled": False,
+        "isUiAnonymousUsageEnabled": False,
+        "url": call.settings["url"],
         "preview": {"initial": 100, "max": 5000},
-        "isBasicAuthEnabled": config.basic_auth is not None,
         "systemNamespace": "system",
         "hiddenLabelsPrefixes": ["system.", "internal."],
+        "isAiEnabled": False,
+        "isAiApiKeyConfigured": False,
+        "isBasicAuthInitialized": not call.settings["login_errors"],
+        "pluginsHash": 0,
+        "isConcurrencyViewEnabled": True,
     }
 
 
 @route("GET", "/api/v1/basicAuthValidationErrors")
 def validation_errors(call: Call) -> Any:
-    auth = call.server.config.basic_auth
-    return list(auth.errors) if auth else []
+    return call.settings["login_errors"]

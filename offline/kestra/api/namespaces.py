@@ -1,23 +1,34 @@
-"""Namespaces, their files and their key-value pairs: `/namespaces`."""
+"""Namespaces, their files and their key-value pairs: `/namespaces`, `/kv`."""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from email.utils import formatdate
-from typing import Any
+from contextlib import suppress
+from typing import Any, BinaryIO
 
+from jpype import JClass, JObject
 from starlette.datastructures import UploadFile
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response, StreamingResponse
 
-from offline.kestra.api.routing import EMPTY, JSON, MULTIPART, OCTETS, TEXT, Call, Resource, paged
-from offline.kestra.errors import BadRequest, IllegalArgument, MissingBody, NotFound
-from offline.kestra.keyvalues import parse
-from offline.kestra.schema import parsed_duration
+from offline.kestra.api import flows
+from offline.kestra.api.routing import (
+    EMPTY,
+    JSON,
+    MULTIPART,
+    OCTETS,
+    TEXT,
+    Call,
+    MissingBody,
+    Refused,
+    Resource,
+    chunks,
+    illegal,
+)
+from offline.kestra.engine.machine import TENANT
 
 route = Resource()
 _FLOWS = "/_flows"
-_DAY = 86_400  # seconds
 
 
 # --- namespaces ---------------------------------------------------------------------------------
@@ -25,134 +36,143 @@ _DAY = 86_400  # seconds
 
 @route("GET", "/namespaces/{namespace}")
 def get(call: Call) -> Any:
-    return {"id": call.path["namespace"], "deleted": False}
+    return {"id": call.path["namespace"]}
 
 
 @route("GET", "/namespaces/search")
 def search(call: Call) -> Any:
-    query = call.query.get("q", "")
-    names: set[str] = set()
-    for namespace in call.server.store.namespaces():
-        parts = namespace.split(".")
-        names.update(".".join(parts[: length + 1]) for length in range(len(parts)))
-    found = sorted(name for name in names if query in name)
-    page, size = call.number("page", 1, least=1) or 1, call.number("size", 10, least=1) or 10
-    shown = [{"disabled": True, "id": name, "deleted": False} for name in found]
-    return paged(shown[(page - 1) * size : page * size], len(found))
+    query = call.query.get("filters[q][EQUALS]", "")
+    names = {"system"} | _names(call)
+    return call.part([{"id": name} for name in sorted(names) if query in name], "searchNamespaces")
+
+
+@route("POST", "/namespaces/autocomplete", (JSON,))
+def autocomplete(call: Call) -> Any:
+    query = call.json("autocomplete", dict).get("q") or ""
+    return [name for name in sorted(_names(call)) if query in name]
+
+
+def _names(call: Call) -> set[str]:
+    """Returns the namespaces that have flows, and those above them."""
+    found = [
+        str(each).split(".") for each in flows.repository(call.kestra).findDistinctNamespace(TENANT)
+    ]
+    return {".".join(parts[: end + 1]) for parts in found for end in range(len(parts))}
+
+
+@route("GET", "/namespaces/{namespace}/dependencies")
+def dependencies(call: Call) -> Any:
+    topology = call.kestra.bean("core.topologies.FlowTopologyService")
+    return topology.namespaceGraph(TENANT, call.path["namespace"])
 
 
 # --- files --------------------------------------------------------------------------------------
 
 
-def _path(call: Call, name: str = "path") -> str:
-    if name not in call.query:
-        raise BadRequest(f"Required QueryValue [{name}] not specified")
-    return _allowed(call.query[name])
+def _files(call: Call) -> Any:
+    storage = call.kestra.bean("core.storages.StorageInterface")
+    namespaces = call.kestra.bean("core.storages.NamespaceFactory")
+    return namespaces.of(TENANT, call.path["namespace"], storage)
 
 
-def _allowed(path: str) -> str:
-    if path.startswith(_FLOWS):
-        raise IllegalArgument(f"Forbidden path: {path}")
-    return path
+def _path(given: str) -> Any:
+    """Returns a path that is Kestra's to read and write."""
+    if given.startswith(_FLOWS):
+        raise illegal(f"Forbidden path: {given}")
+    if ".." in given.split("/"):
+        raise illegal(
+            "File should be accessed with their full path and not using relative '..' path."
+        )
+    return JClass("java.nio.file.Path").of(f"/{given.lstrip('/')}")
 
 
 @route("GET", "/namespaces/{namespace}/files")
 def get_file(call: Call) -> Any:
-    file = call.server.services.storage.namespace_file(call.path["namespace"], _path(call))
-    if not file.is_file():
-        raise NotFound(f"{file} (No such file or directory)")
-    return FileResponse(
-        file,
-        media_type=OCTETS,
-        headers={
-            "cache-control": f"public, max-age={_DAY}",
-            "expires": formatdate(file.stat().st_mtime + _DAY, usegmt=True),
-        },
-    )
+    path, revision = _path(call.parameter("path")), call.optional("revision").orElse(None)
+    stream = _files(call).getFileContent(path, revision)
+    return StreamingResponse(chunks(stream), media_type=OCTETS)
 
 
 @route("POST", "/namespaces/{namespace}/files", (MULTIPART,))
 def create_file(call: Call) -> Any:
     upload = call.form.get("fileContent")
     if not isinstance(upload, UploadFile):
-        raise MissingBody("Required argument [fileContent] not specified")
-    if "path" not in call.query:
-        raise BadRequest("Required QueryValue [path] not specified")
-    files: dict[str, Any] = {call.query["path"]: upload.file}
+        raise MissingBody("argument [fileContent]")
+    files: dict[str, BinaryIO] = {call.parameter("path"): upload.file}
     if (upload.filename or "").lower().endswith(".zip"):
-        archive = zipfile.ZipFile(upload.file)
-        files = {
-            f"/{entry}": io.BytesIO(archive.read(entry))
-            for entry in archive.namelist()
-            if not entry.endswith("/")
-        }
+        files = {}  # as on the server, if it is no archive
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(upload.file) as archive:
+            files = {
+                f"/{entry}": io.BytesIO(archive.read(entry))
+                for entry in archive.namelist()
+                if not entry.endswith("/")
+            }
+    namespace = _files(call)
+    overwrite = JClass("io.kestra.core.storages.Namespace$Conflicts").OVERWRITE
     for path, content in files.items():
         if path.startswith(f"{_FLOWS}/"):
-            call.server.flows.import_source(content.read().decode())
+            flows.service(call.kestra).importFlow(TENANT, content.read().decode())
         else:
-            call.server.services.storage.write_namespace_file(call.path["namespace"], path, content)
+            data = JClass("java.io.ByteArrayInputStream")(content.read())
+            namespace.putFile(_path(path), data, overwrite)
     return EMPTY
 
 
 @route("PUT", "/namespaces/{namespace}/files")
 def move_file(call: Call) -> Any:
-    storage, namespace = call.server.services.storage, call.path["namespace"]
-    source, target = (
-        storage.namespace_file(namespace, _path(call, name)) for name in ("from", "to")
-    )
-    if not source.exists():
-        raise NotFound(f"{source} -> {target}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
+    _files(call).move(_path(call.parameter("from")), _path(call.parameter("to")))
     return EMPTY
 
 
 @route("DELETE", "/namespaces/{namespace}/files")
 def delete_file(call: Call) -> Any:
-    call.server.services.storage.delete_namespace_file(call.path["namespace"], _path(call))
+    _files(call).delete(_path(call.parameter("path")))
     return EMPTY
 
 
 @route("GET", "/namespaces/{namespace}/files/stats")
 def stats(call: Call) -> Any:
-    storage, path = call.server.services.storage, _allowed(call.query.get("path", ""))
-    file = storage.namespace_file(call.path["namespace"], path)
-    if not path:
-        file.mkdir(parents=True, exist_ok=True)
-    return storage.attributes(file)
+    return _files(call).getFileMetadata(_path(call.query.get("path", "")))
 
 
 @route("GET", "/namespaces/{namespace}/files/directory")
 def list_directory(call: Call) -> Any:
-    path = _allowed(call.query.get("path", ""))
-    return call.server.services.storage.listing(call.path["namespace"], path)
+    path = str(_path(call.query.get("path", "")).toString())
+    folder = path if path.endswith("/") else f"{path}/"
+    namespace = _files(call)
+    if folder != "/" and not namespace.exists(_path(path)):
+        raise Refused(404, f"Not Found: {path}")
+    return [
+        call.kestra.json(namespace.getFileMetadata(_path(str(each.getPath()))))
+        for each in namespace.children(folder, False)
+    ]
 
 
 @route("POST", "/namespaces/{namespace}/files/directory")
 def create_directory(call: Call) -> Any:
-    path = _allowed(call.query.get("path", ""))
-    folder = call.server.services.storage.namespace_file(call.path["namespace"], path)
-    folder.mkdir(parents=True, exist_ok=True)
+    _files(call).createDirectory(_path(call.query.get("path", "")))
     return EMPTY
+
+
+def _paths(call: Call) -> list[str]:
+    return [f"/{str(each.path()).lstrip('/')}" for each in _files(call).all()]
 
 
 @route("GET", "/namespaces/{namespace}/files/search")
 def search_files(call: Call) -> Any:
-    if "q" not in call.query:
-        raise BadRequest("Required QueryValue [q] not specified")
-    paths = call.server.services.storage.namespace_paths(call.path["namespace"])
-    return [path for path in paths if call.query["q"] in path]
+    query = call.parameter("q")
+    return [path for path in _paths(call) if query and query in path]
 
 
 @route("GET", "/namespaces/{namespace}/files/export")
 def export(call: Call) -> Any:
-    namespace, storage = call.path["namespace"], call.server.services.storage
-    buffer = io.BytesIO()
+    namespace, buffer = call.path["namespace"], io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in storage.namespace_paths(namespace):
-            archive.write(storage.namespace_file(namespace, path), path.lstrip("/"))
-        for row in call.server.store.flows_of(namespace):
-            archive.writestr(f"_flows/{row['id']}.yml", row["source"])
+        for path in _paths(call):
+            content = b"".join(chunks(_files(call).getFileContent(_path(path))))
+            archive.writestr(path.lstrip("/"), content)
+        for flow in flows.repository(call.kestra).findByNamespaceWithSource(TENANT, namespace):
+            archive.writestr(f"_flows/{flow.getId()}.yml", str(flow.getSource()))
     disposition = f'attachment; filename="{namespace}_files.zip"'
     return Response(buffer.getvalue(), 200, {"Content-Disposition": disposition}, OCTETS)
 
@@ -160,41 +180,74 @@ def export(call: Call) -> Any:
 # --- key-value pairs ----------------------------------------------------------------------------
 
 
-@route("GET", "/namespaces/{namespace}/kv")
+def _keys(call: Call) -> Any:
+    return call.kestra.bean("core.services.KVStoreService").get(TENANT, call.path["namespace"])
+
+
+@route("GET", "/kv")
 def list_keys(call: Call) -> Any:
-    return call.server.services.key_values.list(call.path["namespace"])
+    found = call.kestra.bean("core.repositories.KvMetadataRepositoryInterface")
+    service = call.kestra.bean("core.services.KVStoreService")
+    pageable = call.pageable("listAllKeys", found)
+    return call.page(service.list(pageable, TENANT, None, call.filters("KV_METADATA")))
+
+
+@route("GET", "/namespaces/{namespace}/kv/inheritance")
+def inherited_keys(call: Call) -> Any:
+    names = call.path["namespace"].split(".")
+    service = call.kestra.bean("core.services.KVStoreService")
+    return [
+        call.kestra.json(each)
+        for depth in range(1, len(names))
+        for each in service.get(TENANT, ".".join(names[:depth]), None).list()
+    ]
 
 
 @route("GET", "/namespaces/{namespace}/kv/{key}")
 def get_key(call: Call) -> Any:
     namespace, key = call.path["namespace"], call.path["key"]
-    found = call.server.services.key_values.get(namespace, key)
-    if found is None:
-        raise NotFound(f"No value found for key '{key}' in namespace '{namespace}'")
-    return found
+    store = _keys(call)
+    value, entry = store.getValue(key).orElse(None), store.get(key).orElse(None)
+    if value is None or entry is None:
+        raise Refused(404, f"Not Found: No value found for key '{key}' in namespace '{namespace}'")
+    kind = JClass("io.kestra.core.models.kv.KVType").from_(value.value())
+    return {
+        "type": str(kind),
+        "value": call.kestra.json(value.value()),
+        "revision": int(entry.revision()),
+        "updated": call.kestra.json(entry.updateDate()),
+    }
 
 
-@route("PUT", "/namespaces/{namespace}/kv/{key}", (JSON, TEXT))
+@route("PUT", "/namespaces/{namespace}/kv/{key}", (TEXT,))
 def put_key(call: Call) -> Any:
-    ttl = call.request.headers.get("ttl")
-    seconds = parsed_duration(ttl) if ttl else None
-    if ttl and seconds is None:
-        raise IllegalArgument(f"Text '{ttl}' cannot be parsed to a Duration")
-    kind, value = parse(call.text)
-    call.server.services.key_values.put(
-        call.path["namespace"], call.path["key"], kind, value, seconds,
-        call.request.headers.get("description"),
-    )  # fmt: skip
+    ion = JClass("io.kestra.core.serializers.JacksonMapper").ofIon()
+    ttl, description = (call.request.headers.get(name) for name in ("ttl", "description"))
+    duration = JClass("java.time.Duration")
+    store = _keys(call)
+    try:
+        lifetime = duration.parse(ttl) if ttl else None
+    except JClass("java.time.format.DateTimeParseException") as error:
+        raise Refused(500, f"Internal server error: {error.getMessage()}") from error
+    try:
+        value = ion.readValue(call.text, JClass("java.lang.Object").class_)
+    except JClass("com.fasterxml.jackson.core.JacksonException") as error:
+        raise illegal(f"Invalid JSON value for: {call.text}") from error
+    metadata = JClass("io.kestra.core.storages.kv.KVMetadata")(
+        description, JObject(lifetime, duration)
+    )
+    store.put(
+        call.path["key"], JClass("io.kestra.core.storages.kv.KVValueAndMetadata")(metadata, value)
+    )
     return EMPTY
 
 
 @route("DELETE", "/namespaces/{namespace}/kv/{key}")
 def delete_key(call: Call) -> Any:
-    return call.server.services.key_values.delete(call.path["namespace"], call.path["key"])
+    return bool(_keys(call).delete(call.path["key"]))
 
 
 @route("DELETE", "/namespaces/{namespace}/kv", (JSON,))
 def delete_keys(call: Call) -> Any:
-    namespace, keys = call.path["namespace"], call.texts("keys")
-    delete = call.server.services.key_values.delete
-    return {"keys": [key for key in keys if delete(namespace, key)]}
+    keys, store = call.json("request", dict).get("keys") or [], _keys(call)
+    return {"keys": [key for key in keys if store.delete(key)]}

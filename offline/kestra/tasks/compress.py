@@ -12,15 +12,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from offline.kestra.context import RunContext
-from offline.kestra.schema import Json, Property
-from offline.kestra.tasks.base import Runnable, TaskError
+from offline.kestra.tasks.base import Context, Json, Task, TaskError
 
 _CHUNK = 1 << 20
-_ALGORITHMS = (
-    "BROTLI", "BZIP2", "DEFLATE", "DEFLATE64", "GZIP", "LZ4BLOCK", "LZ4FRAME", "LZMA", "SNAPPY",
-    "SNAPPYFRAME", "XZ", "Z", "ZSTD",
-)  # fmt: skip
 _GZIP, _ZLIB = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
 _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
     "GZIP": lambda: zlib.decompressobj(_GZIP),
@@ -38,83 +32,68 @@ _COMPRESSORS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _read(source: BinaryIO, context: RunContext) -> Iterator[bytes]:
+def _read(source: BinaryIO, context: Context) -> Iterator[bytes]:
     while chunk := source.read(_CHUNK):
         context.cancellation.check()
         yield chunk
 
 
-def _decompress(chunks: Iterator[bytes], decompressor: Any) -> Iterator[bytes]:
-    """Decompress with at most one chunk of output in memory.
+def _decompress(chunks: Iterator[bytes], codec: Any) -> Iterator[bytes]:
+    """Decompresses with at most one chunk of output in memory.
 
     Raises:
-        TaskError: the data ends too early.
+        TaskError: if the data ends too early.
     """
     for chunk in chunks:
-        yield decompressor.decompress(chunk, _CHUNK)
-        while not decompressor.eof:
+        yield codec.decompress(chunk, _CHUNK)
+        while not codec.eof:
             # zlib hands back what it did not get to; the others keep it.
-            pending = getattr(decompressor, "unconsumed_tail", b"")
-            if not pending and getattr(decompressor, "needs_input", True):
+            pending = getattr(codec, "unconsumed_tail", b"")
+            if not pending and getattr(codec, "needs_input", True):
                 break
-            yield decompressor.decompress(pending, _CHUNK)
-        if decompressor.eof:
+            yield codec.decompress(pending, _CHUNK)
+        if codec.eof:
             return
     raise TaskError("Unexpected end of the compressed data")
 
 
-def _compress(chunks: Iterator[bytes], compressor: Any) -> Iterator[bytes]:
+def _compress(chunks: Iterator[bytes], codec: Any) -> Iterator[bytes]:
     for chunk in chunks:
-        yield compressor.compress(chunk)
-    yield compressor.flush()
+        yield codec.compress(chunk)
+    yield codec.flush()
 
 
-class _File(Runnable):
-    properties = {
-        "compression": Property("enum", required=True, values=_ALGORITHMS),
-        "from": Property(required=True),
-    }
+class FileDecompress(Task):
+    """Decompresses a file of the internal storage."""
 
-    def _convert(
-        self,
-        codecs: dict[str, Callable[[], Any]],
-        convert: Callable[[Iterator[bytes], Any], Iterator[bytes]],
-    ) -> Json:
-        algorithm = self.choice("compression", _ALGORITHMS) or ""
-        if algorithm not in codecs:
+    type = "io.kestra.plugin.compress.FileDecompress"
+    codecs = _DECOMPRESSORS
+    convert = staticmethod(_decompress)
+
+    def run(self) -> Json:
+        algorithm = self.property("compression")
+        if algorithm not in self.codecs:
             raise TaskError(
-                f"compression: {algorithm} is not supported by the stand-in, which has "
-                + ", ".join(codecs)
+                f"compression: {algorithm} is not available here. "
+                f"Available: {', '.join(self.codecs)}"
             )
+        codec = self.codecs[algorithm]()
         file = self.context.working_file(".tmp")
         try:
-            with (
-                self.context.storage.open(self.text("from") or "") as source,
-                file.open("wb") as sink,
-            ):
-                for chunk in convert(_read(source, self.context), codecs[algorithm]()):
+            with self.context.open(self.property("from")) as source, file.open("wb") as sink:
+                for chunk in self.convert(_read(source, self.context), codec):
                     sink.write(chunk)
         except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:
             raise TaskError(f"Input is not in the {algorithm} format: {error}") from error
-        return {"uri": self.context.put_file(file)}
+        return {"uri": self.context.put(file)}
 
 
-class FileDecompress(_File):
-    """Decompress a file of the internal storage."""
-
-    type = "io.kestra.plugin.compress.FileDecompress"
-
-    def run(self) -> Json:
-        return self._convert(_DECOMPRESSORS, _decompress)
-
-
-class FileCompress(_File):
-    """Compress a file of the internal storage."""
+class FileCompress(FileDecompress):
+    """Compresses a file of the internal storage."""
 
     type = "io.kestra.plugin.compress.FileCompress"
-
-    def run(self) -> Json:
-        return self._convert(_COMPRESSORS, _compress)
+    codecs = _COMPRESSORS
+    convert = staticmethod(_compress)
 
 
 TASKS = (FileDecompress, FileCompress)

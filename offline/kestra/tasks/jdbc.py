@@ -19,15 +19,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from amazon.ion import simpleion
 
-from offline.kestra.schema import Json, Property
-from offline.kestra.tasks.base import Runnable, TaskError
+from offline.kestra.tasks.base import Json, Task, TaskError
 
-CONNECTION = {
-    "url": Property(required=True),
-    "username": Property(),
-    "password": Property(),
-}
-_FETCH_TYPES = ("FETCH", "FETCH_ONE", "STORE", "NONE")
 _UNITS = ("PACKAGE", "PROCEDURE", "FUNCTION", "TRIGGER", "TYPE")
 _TOKENS = re.compile(
     r"""
@@ -43,11 +36,11 @@ _TOKENS = re.compile(
 )
 
 Execute = Callable[[str], Iterator[Json] | None]
-"""Runs a statement; gives the rows of its result set, or None if it is of a kind without one."""
+"""Runs a statement and returns the rows of its result set; None if its kind has none."""
 
 
 def split_statements(script: str) -> list[str]:
-    """The statements of a script, cut where the plugin cuts, whatever the database.
+    """Returns the statements of a script, cut where the plugin cuts, whatever the database.
 
     That is at each semicolon outside of quotes and comments, but not between `BEGIN` or `DECLARE`
     and an `END;`, nor between `CREATE` of a function, procedure, trigger or type and an `END;`.
@@ -90,7 +83,7 @@ def split_statements(script: str) -> list[str]:
 
 
 def _count(script: str) -> int:
-    """How many statements of a script count where one is allowed."""
+    """Returns how many statements of a script count where one is allowed."""
     return sum(
         bool(statement) and not statement.lower().startswith("set file_search_path")
         for statement in split_statements(script)
@@ -98,7 +91,7 @@ def _count(script: str) -> int:
 
 
 def bound(statement: str, values: Mapping[str, Any], placeholder: str) -> tuple[str, list[Any]]:
-    """A statement with its `:names` replaced, and the values to bind in their order.
+    """Returns a statement with its `:names` replaced, and the values to bind in their order.
 
     As in the plugin, every `:word` is a parameter, be it in a text or a cast, and one without a
     value is NULL.
@@ -108,21 +101,21 @@ def bound(statement: str, values: Mapping[str, Any], placeholder: str) -> tuple[
 
 
 def special(value: float) -> str:
-    """NaN and the infinities as JSON has them from Jackson."""
+    """Returns NaN and the infinities as Jackson writes them to JSON."""
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def moment(value: datetime | time) -> str:
-    """A time in ISO 8601 as Java prints it: `Z` for UTC, no trailing zeros in the fraction."""
+    """Returns a time in ISO 8601 as Java prints it: `Z` for UTC, a fraction without final zeros."""
     text = re.sub(r"(\.\d*?)0+(?=$|[+Z-])", lambda found: found[1].rstrip("."), value.isoformat())
     return text.replace("+00:00", "Z")
 
 
 def scalar(value: Any) -> Any:
-    """A value that all databases have in common, as the plugin puts it into outputs.
+    """Returns a value of a type that all databases have, as the plugin puts it into outputs.
 
     Raises:
-        TypeError: it is of another type.
+        TypeError: if it is of another type.
     """
     match value:
         case None | bool() | int() | str():
@@ -142,61 +135,49 @@ def scalar(value: Any) -> Any:
     raise TypeError(type(value).__name__)
 
 
-class Statements(Runnable):
+class Statements(Task):
     """A task that runs SQL statements and outputs their results."""
-
-    properties = {
-        **CONNECTION,
-        "timeZoneId": Property(),
-        "connectionPooling": Property("flag", default=True),
-        "connectionPoolSize": Property("whole", default=10),
-        "sql": Property(required=True),
-        "afterSQL": Property(),
-        "store": Property("flag", default=False),
-        "fetchOne": Property("flag", default=False),
-        "fetch": Property("flag", default=False),
-        "fetchType": Property("enum", values=_FETCH_TYPES, default="NONE"),
-        "fetchSize": Property("whole", default=10_000),
-        "parameters": Property("any"),
-        "outputFiles": Property("any"),
-    }
 
     @abstractmethod
     def session(self, *, autocommit: bool) -> AbstractContextManager[Execute]:
-        """A connection that a cancellation breaks; without `autocommit`, one transaction.
+        """Opens a connection that a cancellation breaks; without `autocommit`, one transaction.
 
         Raises:
-            TaskError: the URL is none, or the database refuses.
+            TaskError: if the URL is invalid, or the database refuses.
         """
 
     @abstractmethod
     def results(self) -> Json:
-        """Run the statements; the outputs for what they gave."""
+        """Runs the statements and returns the outputs for their results."""
 
     def run(self) -> Json:
         return self.results()
 
     def script(self) -> str:
-        """The SQL to run."""
-        return self.text("sql") or ""
+        """Returns the SQL to run."""
+        return str(self.property("sql"))
 
     def zone(self) -> ZoneInfo:
-        """The time zone to show times in."""
-        name = self.text("timeZoneId") or "UTC"
+        """Returns the time zone to show times in.
+
+        Raises:
+            TaskError: if there is no such time zone.
+        """
+        name = self.property("timeZoneId") or "UTC"
         try:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise TaskError(f"Unknown time-zone ID: {name}") from error
 
     def fetch_type(self) -> str:
-        """The way to output rows: FETCH, FETCH_ONE, STORE or NONE."""
+        """Returns the way to output rows: FETCH, FETCH_ONE, STORE or NONE."""
         for name, kind in (("fetch", "FETCH"), ("fetchOne", "FETCH_ONE"), ("store", "STORE")):
-            if self.flag(name):
+            if self.property(name):
                 return kind
-        return self.choice("fetchType", _FETCH_TYPES) or "NONE"
+        return str(self.property("fetchType"))
 
     def outputs(self, rows: Iterator[Json], kind: str) -> tuple[Json, int]:
-        """The outputs for a result set, and the rows in it."""
+        """Returns the outputs for a result set, and the number of its rows that were read."""
         if kind == "FETCH":
             fetched = list(rows)
             return {"rows": fetched, "size": len(fetched)}, len(fetched)
@@ -211,7 +192,7 @@ class Statements(Runnable):
                     text = simpleion.dumps(row, binary=False, omit_version_marker=True)
                     sink.write(f"{text}\n")
                     size += 1
-            return {"uri": self.context.put_file(file), "size": size}, size
+            return {"uri": self.context.put(file), "size": size}, size
         return {}, 0
 
 
@@ -219,7 +200,7 @@ class Query(Statements):
     """One statement."""
 
     def results(self) -> Json:
-        statement, after = self.script(), self.text("afterSQL")
+        statement, after = self.script(), self.property("afterSQL")
         if _count(statement) > 1:
             raise TaskError(
                 "Query task support only a single SQL statement. "
@@ -247,12 +228,10 @@ class Query(Statements):
 class Queries(Statements):
     """Several statements, in one transaction unless `transaction` is false."""
 
-    properties = {**Statements.properties, "transaction": Property("flag", default=True)}
-
     def results(self) -> Json:
         kind = self.fetch_type()
         outputs: list[Json] = []
-        with self.session(autocommit=not self.flag("transaction")) as execute:
+        with self.session(autocommit=not self.property("transaction")) as execute:
             for statement in split_statements(self.script()):
                 rows = execute(statement)
                 if rows is not None:

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import c_float
 from datetime import UTC
@@ -20,30 +20,19 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import duckdb
 from duckdb.sqltypes import DuckDBPyType
 
-from offline.kestra.pebble import stringify
-from offline.kestra.schema import Json, Property
-from offline.kestra.states import create_id
-from offline.kestra.storage import SCHEME
 from offline.kestra.tasks import jdbc
-from offline.kestra.tasks.base import TaskError
+from offline.kestra.tasks.base import Json, TaskError
 
 _URL = "jdbc:duckdb:"
 _EXTENSION = re.compile("[A-Za-z0-9_]+")
-_CHUNK = 2048  # rows, as DuckDB itself hands them on
-_PROPERTIES = {
-    "url": Property(default=_URL),
-    "inputFiles": Property("any"),
-    "databaseUri": Property(),
-    "outputDbFile": Property("flag", default=False),
-    "communityExtensions": Property("any", default=("ion",)),
-}
-
-
+_ROWS = 2048  # at once, as DuckDB itself hands them on
+_CHUNK = 1 << 20
 # What DuckDB's driver makes of types that the plugin does not know.
 _UNKNOWN = {
     "blob": "org.duckdb.DuckDBResultSet$DuckDBBlobResult",
@@ -53,7 +42,7 @@ _UNKNOWN = {
 
 
 def cell(value: Any, kind: DuckDBPyType, zone: ZoneInfo) -> Any:
-    """A value of DuckDB as the plugin puts it into outputs.
+    """Returns a value of DuckDB as the plugin puts it into outputs.
 
     Args:
         value: what DuckDB's Python client made of it.
@@ -61,8 +50,8 @@ def cell(value: Any, kind: DuckDBPyType, zone: ZoneInfo) -> Any:
         zone: where timestamps without a time zone are taken to be.
 
     Raises:
-        TaskError: it is JSON but no object.
-        TypeError: the plugin does not know the type.
+        TaskError: if it is JSON but no object.
+        TypeError: if the plugin does not know the type.
     """
     if value is None:
         return None
@@ -84,10 +73,10 @@ def cell(value: Any, kind: DuckDBPyType, zone: ZoneInfo) -> Any:
 
 
 def member(value: Any, kind: DuckDBPyType) -> Any:
-    """A member of a list, which the plugin leaves to Jackson.
+    """Returns a member of a list, which the plugin leaves to Jackson.
 
     Raises:
-        TypeError: the plugin does not know the type.
+        TypeError: if the plugin does not know the type.
     """
     if value is None:
         return None
@@ -112,10 +101,10 @@ def member(value: Any, kind: DuckDBPyType) -> Any:
 
 
 def java_text(value: Any, kind: DuckDBPyType) -> str:
-    """What Java's `toString` makes of a value: all that the plugin shows of a STRUCT.
+    """Returns what Java's `toString` makes of a value: all that the plugin shows of a STRUCT.
 
     Raises:
-        TypeError: it is of a type that is not supported in there.
+        TypeError: if it is of a type that is not supported in there.
     """
     if value is None:
         return "null"
@@ -142,12 +131,13 @@ def java_text(value: Any, kind: DuckDBPyType) -> str:
         case "time" | "timestamp with time zone":
             raise TypeError(kind)
         case _:
-            return stringify(member(value, kind))
+            shown = member(value, kind)
+            return str(shown).lower() if isinstance(shown, bool) else str(shown)
     return f"{{{', '.join(f'{name}={text}' for name, text in pairs)}}}"
 
 
 def _parts(kind: Any) -> list[tuple[str, DuckDBPyType]]:
-    """The names and types of the parts of a composed type."""
+    """Returns the names and types of the parts of a composed type."""
     return list(kind.children)
 
 
@@ -163,46 +153,40 @@ class _Statements(jdbc.Statements):
     _folder: Path | None
 
     def run(self) -> Json:
-        with self.context.working_dir() as folder:
-            variables = self._locate(folder)
-            with self.context.adding(variables):
-                return self._run(variables)
-
-    def _run(self, variables: dict[str, Any]) -> Json:
-        for name, content in self._input_files().items():
-            # Rendered once more, as in the plugin: now with the variables of this task.
-            self._write(self.context.text(name), self.context.text(content))
-        if (uri := self.text("databaseUri")) is not None:
-            self._database = str(self._write(create_id(), uri))
-        files = {name: self._new_file(name) for name in self.structured("outputFiles") or ()}
+        self._locate(self.context.working_dir())
+        if self.property("inputFiles"):
+            self.context.write_input_files(self._path(""), self.variables)
+        if (uri := self.property("databaseUri")) is not None:
+            self._database = str(self._path(f"{uuid4()}.db"))
+            with self.context.open(uri) as source, open(self._database, "wb") as sink:
+                shutil.copyfileobj(source, sink, _CHUNK)
+        files = {name: self._new_file(name) for name in self.property("outputFiles") or ()}
         if files:
-            variables["outputFiles"] = variables["temp"] = files
+            self.variables |= {"outputFiles": files, "temp": files}
         outputs = self.results()
         outputs["outputFiles"] = {
-            name: self.context.put_file(Path(path)) for name, path in files.items()
+            name: self.context.put(Path(path)) for name, path in files.items()
         }
-        if self.flag("outputDbFile"):
-            outputs["databaseUri"] = self.context.put_file(self._path(self._database))
+        if self.property("outputDbFile"):
+            outputs["databaseUri"] = self.context.put(self._path(self._database))
         return outputs
 
     # --- files -----------------------------------------------------------------------------------
 
-    def _locate(self, folder: Path) -> dict[str, Any]:
-        """Settle where the database is and which folder the files go to.
+    def _locate(self, folder: Path) -> None:
+        """Decides where the database is and which folder the files go to.
 
         Args:
             folder: the task's own.
 
-        Returns:
-            The variables that tell the SQL of them.
-
         Raises:
-            TaskError: the URL is none, or not supported.
+            TaskError: if the URL is invalid or not supported.
         """
-        url = self.text("url") or ""
+        url = self.property("url")
         if url == _URL:
-            self._folder, self._database = folder, str(folder / f"{create_id()}.db")
-            return {"workingDir": str(folder)}
+            self._folder, self._database = folder, str(folder / f"{uuid4()}.db")
+            self.variables["workingDir"] = str(folder)
+            return
         if re.match(r"jdbc:duckdb:(md:|ducklake:|.*;)", url):
             raise TaskError("MotherDuck, DuckLake and options are not supported in `url`")
         path = Path(url.removeprefix(_URL))
@@ -215,45 +199,24 @@ class _Statements(jdbc.Statements):
         if not url.startswith(_URL):
             raise TaskError("URL scheme is invalid. URL should start with `jdbc:duckdb`")
         self._database = str(path)
-        if not path.is_absolute():
-            self._folder = None
-            return {}
-        path.parent.mkdir(exist_ok=True)
-        self._folder = path.parent
-        return {"workingDir": str(self._folder), "dbFilePath": self._database}
-
-    def _input_files(self) -> Mapping[str, Any]:
-        given = self.structured("inputFiles")
-        if not isinstance(given, Mapping | None):
-            raise TaskError(f"Invalid `files` properties with type '{type(given).__name__}'")
-        return {name: content for name, content in (given or {}).items() if content is not None}
+        self._folder = path.parent if path.is_absolute() else None
+        if self._folder is not None:
+            self._folder.mkdir(exist_ok=True)
+            self.variables |= {"workingDir": str(self._folder), "dbFilePath": self._database}
 
     def _path(self, name: str) -> Path:
-        """The place of a file in the folder."""
+        """Returns the path of a file in the folder."""
         if self._folder is None:
             raise TaskError("Files are only supported where `url` has the path of a database")
         return self._folder / name
 
-    def _relative(self, name: str) -> str:
+    def _new_file(self, name: str) -> str:
+        """Creates the file that the SQL writes an output file to."""
         if name.startswith(("./", "..", "/")):
             raise TaskError(
                 f"Invalid outputFile (only relative path is supported) for path '{name}'"
             )
-        return name
-
-    def _write(self, name: str, content: str) -> Path:
-        """Put a file into the folder: a stored one by its URI, or a text."""
-        path = self._path(self._relative(name))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if content.startswith(SCHEME):
-            with self.context.storage.open(content) as source, path.open("wb") as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)
-        else:
-            path.write_text(content, encoding="utf-8")
-        return path
-
-    def _new_file(self, name: str) -> str:
-        handle, path = tempfile.mkstemp(".tmp", f"{self._relative(name)}_", self._path(""))
+        handle, path = tempfile.mkstemp(".tmp", f"{name}_", self._path(""))
         os.close(handle)
         return path
 
@@ -283,11 +246,12 @@ class _Statements(jdbc.Statements):
         if self._folder is not None:
             folder = str(self._folder).replace("'", "''")
             connection.execute(f"SET file_search_path='{folder}'")
-        if self.data.get("communityExtensions") is None:
-            # The genuine plugin brings this one along.
+        extensions = self.property("communityExtensions")
+        if extensions is None:
+            # The official plugin brings this one along.
             self.context.log("DEBUG", "The DuckDB extension 'ion' is not here: no Ion files.")
             return
-        for extension in self.structured("communityExtensions"):
+        for extension in extensions:
             if not _EXTENSION.fullmatch(extension):
                 self.context.log(
                     "WARN",
@@ -309,7 +273,7 @@ class _Statements(jdbc.Statements):
         self.context.cancellation.check()
         self.context.log("DEBUG", f"Starting query: {script}")
         bound: list[Any] | None = None
-        if given := self.rendered("parameters"):
+        if given := self.property("parameters"):
             script, bound = jdbc.bound(script, given, "?")
         statements = connection.extract_statements(script)
         if not statements:
@@ -335,7 +299,7 @@ class _Statements(jdbc.Statements):
         self, relation: duckdb.DuckDBPyRelation, columns: list[tuple[str, DuckDBPyType]]
     ) -> Iterator[Json]:
         zone = self.zone()
-        while rows := relation.fetchmany(_CHUNK):
+        while rows := relation.fetchmany(_ROWS):
             self.context.cancellation.check()
             for row in rows:
                 cells = {}
@@ -354,7 +318,6 @@ class Query(_Statements, jdbc.Query):
     """One statement."""
 
     type = "io.kestra.plugin.jdbc.duckdb.Query"
-    properties = {**jdbc.Query.properties, **_PROPERTIES}
     only_absolute = False
 
     def script(self) -> str:
@@ -370,7 +333,7 @@ class Query(_Statements, jdbc.Query):
         return sql
 
     def results(self) -> Json:
-        if self.given("afterSQL") is not None and self.given("parameters") is None:
+        if self.property("afterSQL") is not None and self.property("parameters") is None:
             # DuckDB's driver fails when the plugin executes this a second time.
             raise TaskError("Query to execute was not specified")
         return super().results()
@@ -380,7 +343,6 @@ class Queries(_Statements, jdbc.Queries):
     """Several statements, in one transaction unless `transaction` is false."""
 
     type = "io.kestra.plugin.jdbc.duckdb.Queries"
-    properties = {**jdbc.Queries.properties, **_PROPERTIES}
     only_absolute = True
 
 

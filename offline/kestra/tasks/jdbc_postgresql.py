@@ -22,31 +22,15 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 
 from offline.kestra.jdbc import conninfo
-from offline.kestra.schema import Json, Property
 from offline.kestra.tasks import jdbc
-from offline.kestra.tasks.base import Runnable, TaskError
+from offline.kestra.tasks.base import Json, Task, TaskError
 
 _CHUNK = 1 << 20
-_CONNECTION = {
-    **jdbc.CONNECTION,
-    "ssl": Property("flag", default=False),
-    "sslMode": Property(
-        "enum", values=("DISABLE", "ALLOW", "PREFER", "REQUIRE", "VERIFY_CA", "VERIFY_FULL")
-    ),
-    "sslRootCert": Property(),
-    "sslCert": Property(),
-    "sslKey": Property(),
-    "sslKeyPassword": Property(),
-}
-_CERTIFICATES = frozenset({"sslRootCert", "sslCert", "sslKey", "sslKeyPassword"})
-
-
-class DatabaseError(TaskError):
-    """What PostgreSQL refused, in the words of the JDBC driver."""
+_CERTIFICATES = ("sslRootCert", "sslCert", "sslKey", "sslKeyPassword")
 
 
 def _wording(error: psycopg.Error) -> str:
-    """The message of org.postgresql.util.PSQLException for the same error."""
+    """Returns the message of org.postgresql.util.PSQLException for the same error."""
     found = error.diag
     if found.message_primary is None:
         return str(error).strip() or type(error).__name__
@@ -86,7 +70,7 @@ class _Interval(Loader):
 
 
 def cell(value: Any, column: psycopg.Column, zone: ZoneInfo) -> Any:
-    """A value of the database as the plugin puts it into outputs.
+    """Returns a value of the database as the plugin puts it into outputs.
 
     Args:
         value: what psycopg made of it.
@@ -94,7 +78,7 @@ def cell(value: Any, column: psycopg.Column, zone: ZoneInfo) -> Any:
         zone: where timestamps with a time zone are shown.
 
     Raises:
-        TaskError: the plugin does not support the type.
+        TaskError: if the plugin does not support the type.
     """
     match value:
         case datetime():
@@ -114,25 +98,25 @@ def cell(value: Any, column: psycopg.Column, zone: ZoneInfo) -> Any:
         raise TaskError(f"PGobject of type [{name}] is not supported") from error
 
 
-class _Connected(Runnable):
+class _Connected(Task):
     @contextmanager
     def _connection(self, *, autocommit: bool) -> Iterator[psycopg.Connection[Any]]:
-        """A connection that a cancellation breaks.
+        """Opens a connection that a cancellation breaks.
 
         Raises:
-            TaskError: the URL is none, or the database refuses.
+            TaskError: if the URL is invalid, or the database refuses.
         """
-        url = self.text("url") or ""
+        self.refuse(*_CERTIFICATES)
+        url = self.property("url")
         if not url.strip():
             raise TaskError("Rendered value of `url` is blank.")
         try:
-            target = conninfo(url, self.text("username"), self.text("password"))
+            target = conninfo(url, self.property("username"), self.property("password"))
         except ValueError as error:
             raise TaskError(str(error)) from error
-        mode = self.choice("sslMode", self.properties["sslMode"].values)
-        if mode:
+        if mode := self.property("sslMode"):
             target = make_conninfo(target, sslmode=mode.lower().replace("_", "-"))
-        elif self.flag("ssl"):
+        elif self.property("ssl"):
             target = make_conninfo(target, sslmode="verify-full")
         try:
             with psycopg.connect(
@@ -143,21 +127,20 @@ class _Connected(Runnable):
                     yield connection
         except psycopg.Error as error:
             self.context.cancellation.check()
-            raise DatabaseError(_wording(error)) from error
+            raise TaskError(_wording(error)) from error
 
 
 class _Statements(_Connected, jdbc.Statements):
-    unsupported = _CERTIFICATES | {"outputFiles"}
-
     @contextmanager
     def session(self, *, autocommit: bool) -> Iterator[jdbc.Execute]:
+        self.refuse("outputFiles")
         with self._connection(autocommit=autocommit) as connection:
             yield lambda statement: self._execute(connection.cursor(), statement)
 
     def _execute(self, cursor: psycopg.Cursor[Any], statement: str) -> Iterator[Json] | None:
         self.context.log("DEBUG", f"Starting query: {statement}")
         # The SQL is the flow author's own: it is meant to be run as it is.
-        if given := self.rendered("parameters"):
+        if given := self.property("parameters"):
             cursor.execute(*jdbc.bound(statement.replace("%", "%%"), given, "%s"))
         else:
             cursor.execute(statement)
@@ -177,66 +160,45 @@ class Query(_Statements, jdbc.Query):
     """One statement."""
 
     type = "io.kestra.plugin.jdbc.postgresql.Query"
-    properties = {**jdbc.Query.properties, **_CONNECTION}
 
 
 class Queries(_Statements, jdbc.Queries):
     """Several statements, in one transaction unless `transaction` is false."""
 
     type = "io.kestra.plugin.jdbc.postgresql.Queries"
-    properties = {**jdbc.Queries.properties, **_CONNECTION}
 
 
 class _Copy(_Connected):
-    unsupported = _CERTIFICATES | {"socketTimeout", "oids"}
-    properties = {
-        **_CONNECTION,
-        "table": Property(),
-        "columns": Property("any"),
-        "format": Property("enum", values=("TEXT", "CSV", "BINARY"), default="TEXT"),
-        "oids": Property("flag"),
-        "freeze": Property("flag"),
-        "delimiter": Property(),
-        "nullString": Property(),
-        "header": Property("flag"),
-        "quote": Property(),
-        "escape": Property(),
-        "forceQuote": Property("any"),
-        "forceNotNull": Property("any"),
-        "forceNull": Property("any"),
-        "encoding": Property(),
-        "socketTimeout": Property("whole"),
-    }
-
     def _statement(self, query: str | None, direction: str) -> str:
-        """The COPY statement, its options in the plugin's order."""
+        """Returns the COPY statement, its options in the plugin's order."""
+        self.refuse("oids", "socketTimeout")
         if query is None:
-            columns = self.structured("columns") or []
-            what = f"{self.text('table')}" + (f" ({', '.join(columns)})" if columns else "")
+            columns = self.property("columns")
+            what = self.property("table") + (f" ({', '.join(columns)})" if columns else "")
         else:
             what = f"({query})"
         options = []
-        if (form := self.choice("format", self.properties["format"].values)) != "TEXT":
+        if (form := self.property("format")) != "TEXT":
             options.append(f"FORMAT {form}")
-        if self.flag("freeze"):
+        if self.property("freeze"):
             options.append("FREEZE")
         for name, option in (("delimiter", "DELIMITER"), ("nullString", "NULL")):
-            if (value := self.text(name)) is not None:
+            if (value := self.property(name)) is not None:
                 options.append(f"{option} '{value}'")
-        if self.given("header") is not None:
-            options.append(f"HEADER {'TRUE' if self.flag('header') else 'FALSE'}")
+        if (header := self.property("header")) is not None:
+            options.append(f"HEADER {str(header).upper()}")
         for name, option in (("quote", "QUOTE"), ("escape", "ESCAPE")):
-            if (value := self.text(name)) is not None:
+            if (value := self.property(name)) is not None:
                 options.append(f"{option} '{value}'")
         for name, option in (
             ("forceQuote", "FORCE_QUOTE"),
             ("forceNotNull", "FORCE_NOT_NULL"),
             ("forceNull", "FORCE_NULL"),
         ):
-            if columns := self.structured(name):
+            if columns := self.property(name):
                 every = columns == ["*"] and name == "forceQuote"
                 options.append(f"{option} {'*' if every else '(' + ', '.join(columns) + ')'}")
-        if (encoding := self.text("encoding")) is not None:
+        if (encoding := self.property("encoding")) is not None:
             options.append(f"ENCODING '{encoding}'")
         statement = f"COPY {what} {direction}" + (
             f" WITH ({', '.join(options)})" if options else ""
@@ -246,18 +208,17 @@ class _Copy(_Connected):
 
 
 class CopyIn(_Copy):
-    """Load a file of the internal storage into a table, in a stream."""
+    """Loads a file of the internal storage into a table, in a stream."""
 
     type = "io.kestra.plugin.jdbc.postgresql.CopyIn"
-    properties = {**_Copy.properties, "from": Property(required=True)}
 
     def run(self) -> Json:
+        statement = self._statement(None, "FROM STDIN")
         with (
-            self.context.storage.open(self.text("from") or "") as source,
+            self.context.open(self.property("from")) as source,
             self._connection(autocommit=True) as connection,
             connection.cursor() as cursor,
         ):
-            statement = self._statement(None, "FROM STDIN")
             with cursor.copy(statement) as copy:
                 while chunk := source.read(_CHUNK):
                     self.context.cancellation.check()
@@ -266,25 +227,24 @@ class CopyIn(_Copy):
 
 
 class CopyOut(_Copy):
-    """Write a table or the result of a query to a file, in a stream."""
+    """Writes a table or the result of a query to a file, in a stream."""
 
     type = "io.kestra.plugin.jdbc.postgresql.CopyOut"
-    properties = {**_Copy.properties, "sql": Property()}
 
     def run(self) -> Json:
+        statement = self._statement(self.property("sql"), "TO STDOUT")
         file = self.context.working_file()
         with (
             self._connection(autocommit=True) as connection,
             connection.cursor() as cursor,
             file.open("wb") as sink,
         ):
-            statement = self._statement(self.text("sql"), "TO STDOUT")
             with cursor.copy(statement) as copy:
                 for chunk in copy:
                     self.context.cancellation.check()
                     sink.write(chunk)
             count = cursor.rowcount
-        return {"uri": self.context.put_file(file, "copy-out"), "rowCount": count}
+        return {"uri": self.context.put(file, "copy-out"), "rowCount": count}
 
 
 TASKS = (Query, Queries, CopyIn, CopyOut)

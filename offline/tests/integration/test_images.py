@@ -396,7 +396,7 @@ class TestNginx:
 
 class TestKestra:
     def test_serves_its_api_behind_a_login_and_its_health_without(
-        self, run: Run, network: Network
+        self, volume: Volume, run: Run, network: Network
     ) -> None:
         database = run(
             POSTGRES,
@@ -428,8 +428,15 @@ class TestKestra:
             "standalone",
             port=8080,
             user="root",
-            environment={"KESTRA_CONFIGURATION": json.dumps(configuration)},
+            environment={
+                "KESTRA_CONFIGURATION": json.dumps(configuration),
+                # Without the archive of its classes, Java refuses to start.
+                "JAVA_TOOL_OPTIONS": "-Xshare:on",
+            },
             network=network.name,
+            read_only=True,
+            tmpfs={"/tmp": "exec"},
+            volumes=[f"{volume.name}:/app/storage"],
         )
         assert answer(lambda: get(container, "/api/v1/main/flows/search")).status_code == 401
         address = f"http://127.0.0.1:{published(container)}/api/v1/main/flows/search"

@@ -2,77 +2,21 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import re
-import threading
-from collections.abc import Iterator
-from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from offline.kestra.engine import RELEASES, Engine, EngineError, Execution, running
+from offline.kestra.engine import Engine, EngineError, Fixture
+from offline.kestra.engine.classpath import class_path
 from offline.months import write_month
-from tests.kestra.servers import ROOT, Database, PostgresServer, new_database
+from offline.tests.executions import messages, states
+from tests.kestra.servers import ROOT, Database
 
 FLOWS = {path.stem: path.read_text() for path in sorted((ROOT / "flows").rglob("*.yaml"))}
-FILES = ROOT / "flows" / "zoomcamp" / "files"
 LOG = "type: io.kestra.plugin.core.log.Log"
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        """Leaves the test's output to the test."""
-
-
-@pytest.fixture(scope="module", params=RELEASES)
-def release(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def warehouse(postgres: PostgresServer, release: str) -> Iterator[Database]:
-    with new_database(postgres) as database:
-        with database.connect() as connection:
-            for schema in ("trips", "reports", "quality", "staging"):
-                connection.execute(f"CREATE SCHEMA {schema}")
-        yield database
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory, release: str) -> Path:
-    """The folder that flows download from."""
-    return tmp_path_factory.mktemp("source")
-
-
-@pytest.fixture(scope="module")
-def engine(release: str, warehouse: Database, source: Path) -> Iterator[Engine]:
-    postgres = warehouse.server
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(_Quiet, directory=source)
-    ) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with running(
-            release,
-            {
-                "source": f"http://127.0.0.1:{server.server_port}",
-                "warehouse": (
-                    f"jdbc:postgresql://{postgres.host}:{postgres.port}/{warehouse.name}"
-                ),
-            },
-            {"WAREHOUSE_USERNAME": postgres.user, "WAREHOUSE_PASSWORD": postgres.password},
-        ) as engine:
-            for path in sorted(file for file in FILES.rglob("*") if file.is_file()):
-                name = path.relative_to(FILES).as_posix()
-                engine.write_file("zoomcamp", name, path.read_bytes())
-            yield engine
-        server.shutdown()
-
-
-def messages(execution: Execution, level: str = "INFO") -> list[str]:
-    return [line.message for line in execution.logs if line.level == level]
 
 
 def text_for(release: str, name: str) -> str:
@@ -136,6 +80,40 @@ outputs:
     assert execution.state == "SUCCESS"
     assert execution.outputs == {"double": 42}
     assert messages(execution) == ["42"]
+
+
+def test_a_fixture_replaces_a_task(engine: Engine) -> None:
+    text = f"""\
+id: replaced
+namespace: t
+tasks:
+  - {{id: get, type: io.kestra.plugin.core.http.Download, uri: http://unreachable.invalid}}
+  - {{id: say, {LOG}, message: "{{{{ outputs.get.uri }}}}"}}
+"""
+    execution = engine.run(text, fixtures={"get": Fixture(outputs={"uri": "kestra:///a.csv"})})
+    assert states(execution) == {"get": "SUCCESS", "say": "SUCCESS"}
+    assert messages(execution) == ["kestra:///a.csv"]
+    failed = engine.run(text, fixtures={"get": Fixture(state="FAILED")})
+    assert (failed.state, states(failed)) == ("FAILED", {"get": "FAILED"})
+
+
+def test_flows_read_the_key_values_of_their_namespace(engine: Engine) -> None:
+    engine.put_key_value("t", "limits", {"rows": [1, 2]})
+    execution = engine.run(
+        f"""\
+id: reader
+namespace: t
+tasks:
+  - {{id: say, {LOG}, message: "{{{{ kv('limits').rows[1] }}}}"}}
+"""
+    )
+    assert messages(execution) == ["2"]
+
+
+def test_the_engine_starts_from_the_archive_of_its_classes(engine: Engine, release: str) -> None:
+    archive = class_path(release)[0].with_suffix(".jsa")
+    maps = [Path(f"/proc/{each.pid}/maps").read_text() for each in active_children()]
+    assert any(str(archive) in files for files in maps)
 
 
 def test_a_wrong_input_is_an_error(engine: Engine) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from offline.kestra.config import RELEASES
+from offline.kestra.engine import RELEASES
 
 FOLDER = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((FOLDER / "stack.yaml").read_text())["config"]
@@ -103,9 +103,7 @@ def test_unknown_image_is_named_with_those_that_there_are(machine: Machine) -> N
     assert result.returncode == 2
     message, names = result.stderr.split("; there are: ")
     assert message == 'There is no image "mysql"'
-    assert {"base", "postgres", "pgadmin4", "nginx", "kestra-stand-in"} == set(
-        names.rstrip(".\n").split()
-    )
+    assert {"base", "postgres", "pgadmin4", "nginx", "kestra"} == set(names.rstrip(".\n").split())
 
 
 def test_unknown_command_is_an_error_with_the_usage(machine: Machine) -> None:
@@ -120,4 +118,4 @@ def test_versions_are_those_of_the_official_images() -> None:
     for key in ("kestraImage", "postgresImage"):
         default = project["config"][key]["default"]
         assert CONFIG[key].split(":")[1] == default.split(":")[1]
-    assert CONFIG["kestraImage"].endswith(f":v{next(iter(RELEASES))}")
+    assert CONFIG["kestraImage"].endswith(f":v{RELEASES[0]}")

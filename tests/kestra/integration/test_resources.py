@@ -1,13 +1,11 @@
-"""The lifecycles of flows, files and key-values on servers of each kind."""
+"""The lifecycles of flows, files and key-values on a server."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-import httpx
 import pytest
 
 from infra.kestra.content import decode, encode
@@ -19,27 +17,10 @@ from infra.kestra.lifecycle.namespace_file import lifecycle as namespace_file
 from infra.kestra.switches import Switches
 from tests.kestra.integration import resources
 from tests.kestra.integration.resources import Props, stored, text
-from tests.kestra.servers import PASSWORD, KestraServer, PostgresServer, running_kestra
+from tests.kestra.servers import PASSWORD, KestraServer
 
 _BINARY = bytes(range(256))
 _numbers = count()
-
-SERVERS: dict[str, dict[str, Any]] = {
-    "today": {},
-    "0.20": {"version": "0.20.7"},
-    "0.20 without login": {"version": "0.20.7", "auth": False},
-}
-
-
-@pytest.fixture(scope="module", params=SERVERS.values(), ids=list(SERVERS))
-def server(
-    request: pytest.FixtureRequest,
-    postgres: PostgresServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[KestraServer]:
-    folder = tmp_path_factory.mktemp("kestra")
-    with running_kestra(postgres, folder, **request.param) as server:
-        yield server
 
 
 class Browser:
@@ -92,8 +73,13 @@ class Browser:
         path, headers = f"/namespaces/{self.namespace}/kv/{key}", {"Content-Type": "text/plain"}
         self.http.put(path, content=ion, headers=headers).raise_for_status()
 
-    def key(self, key: str) -> httpx.Response:
-        return self.http.get(f"/namespaces/{self.namespace}/kv/{key}")
+    def key(self, key: str) -> dict[str, Any] | None:
+        """Returns type and value of a key-value, without when and how often it was set."""
+        answer = self.http.get(f"/namespaces/{self.namespace}/kv/{key}")
+        if answer.status_code == 404:
+            return None
+        found = answer.raise_for_status().json()
+        return {"type": found["type"], "value": found["value"]}
 
 
 @pytest.fixture
@@ -230,11 +216,14 @@ def test_a_preview_reports_the_validation_of_the_server(
     assert failure.property == "source"
     assert "Invalid type: io.kestra.plugin.core.log.Lag" in failure.reason
 
-    old = text(name, "a").replace("io.kestra.plugin.core.log.Log", "io.kestra.core.tasks.log.Log")
+    old = (
+        f"id: a\nnamespace: {name}\n"
+        "tasks: [{id: get, type: io.kestra.plugin.fs.http.Request, uri: http://localhost}]\n"
+    )
     assert flow.check({}, resources.flow(server.base, old, isPreview=True)).failures == []
     assert capfd.readouterr().err == (
-        f"flow {name}/a: info: io.kestra.core.tasks.log.Log is replaced by "
-        "io.kestra.plugin.core.log.Log\n"
+        f"flow {name}/a: info: io.kestra.plugin.fs.http.Request is replaced by "
+        "io.kestra.plugin.core.http.Request\n"
     )
     assert browser.flow("a") is None
 
@@ -262,9 +251,6 @@ def test_a_wrong_password_is_reported_without_its_value(
 ) -> None:
     flows = {"a": text(browser.namespace, "a")}
     props = resources.directory(server.base, browser.namespace, flows, password="Wrong-1-word")
-    if not server.auth:
-        assert stored(namespace.create(props).outs)["failures"] == {}
-        return
     with pytest.raises(KestraError) as caught:
         namespace.create(props)
     message = str(caught.value)
@@ -462,7 +448,7 @@ VALUES: dict[str, tuple[str, Any, str]] = {
     "BOOLEAN": ("true", True, "false"),
     "DATETIME": ("2021-09-01T01:02:03Z", "2021-09-01T01:02:03Z", "2022-09-01T01:02:03Z"),
     "DATE": ("2021-09-01", "2021-09-01", "2022-09-01"),
-    "DURATION": ("P1DT2H", "P1DT2H", '"PT1M"'),
+    "DURATION": ("PT26H", "PT26H", '"PT1M"'),
     "JSON": ('{"a": [1, "😀", null]}', {"a": [1, "😀", None]}, "[1]"),
 }
 
@@ -475,7 +461,7 @@ def test_a_key_is_created_updated_and_deleted(
     props = resources.key_value(server.base, browser.namespace, "k", value, type_)
     assert key_value.check({}, {**props, "isPreview": True}).failures == []
     outs = stored(key_value.create(props).outs)
-    assert browser.key("k").json() == {"type": type_, "value": meaning}
+    assert browser.key("k") == {"type": type_, "value": meaning}
     assert stored(key_value.read(key_value.identity(props), outs).outs) == outs
     assert not key_value.diff(key_value.identity(props), outs, props).changes
     key_value.create(props)
@@ -488,14 +474,15 @@ def test_a_key_is_created_updated_and_deleted(
         read = key_value.read(key_value.identity(props), outs)
         assert read.id != ""
         assert read.inputs is not None
-        found = browser.key("k").json()
+        found = browser.key("k")
+        assert found is not None
         assert read.inputs["type"] == found["type"]
         assert key_value.diff(key_value.identity(props), stored(read.outs), props).changes
         outs = stored(key_value.update(key_value.identity(props), stored(read.outs), props).outs)
-        assert browser.key("k").json() == {"type": type_, "value": meaning}
+        assert browser.key("k") == {"type": type_, "value": meaning}
 
     key_value.delete(key_value.identity(props), outs)
-    assert browser.key("k").status_code == 404
+    assert browser.key("k") is None
     assert key_value.read(key_value.identity(props), outs).id == ""
     key_value.delete(key_value.identity(props), outs)
 
@@ -507,7 +494,7 @@ def test_a_key_is_gone_after_its_time_to_live(server: KestraServer, browser: Bro
     time.sleep(1.1)
     assert key_value.read(key_value.identity(props), outs).id == ""
     key_value.create(props)
-    assert browser.key("k").json() == {"type": "STRING", "value": "v"}
+    assert browser.key("k") == {"type": "STRING", "value": "v"}
     changed = key_value.diff(key_value.identity(props), outs, {**props, "ttl": "PT1H"})
     assert (changed.changes, changed.replaces) == (True, [])
     assert key_value.diff(key_value.identity(props), outs, {**props, "key": "other"}).replaces == [

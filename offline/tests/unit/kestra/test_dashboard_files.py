@@ -1,4 +1,4 @@
-"""The dashboards of the project: valid, and about what is there."""
+"""The dashboards of the project: they are about flows and tasks that exist."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 import yaml
-
-from offline.kestra.dashboards import parse, validate
 
 PROJECT_FOLDER = Path(__file__).parents[4]
 PATHS = sorted((PROJECT_FOLDER / "dashboards").iterdir())
@@ -23,15 +21,13 @@ def ids(value: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
-def test_a_dashboard_is_what_kestra_takes_and_is_called_as_its_file(path: Path):
-    dashboard = parse(path.read_text())
-    validate(dashboard)
-    assert path.name == f"{dashboard['id']}.yaml"
+def test_a_dashboard_is_called_as_its_file(path: Path):
+    assert path.name == f"{yaml.safe_load(path.read_text())['id']}.yaml"
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
 def test_a_dashboard_is_about_flows_and_tasks_that_are_there(path: Path):
-    for chart in parse(path.read_text())["charts"]:
+    for chart in yaml.safe_load(path.read_text())["charts"]:
         asked = {
             each["field"]: each.get("values") or [each["value"]] for each in chart["data"]["where"]
         }

@@ -1,4 +1,4 @@
-"""DuckDB's Query and Queries: files in and out, results, values, errors, kills."""
+"""DuckDB's Query and Queries without Kestra: files, results, values, errors, kills."""
 
 from __future__ import annotations
 
@@ -9,66 +9,21 @@ from typing import Any, cast
 
 import duckdb
 import pytest
-import yaml
 
-from offline.kestra import config, states
-from offline.kestra.config import RELEASES
-from offline.kestra.context import Killed, RunContext, Services
-from offline.kestra.flows import Flows
-from offline.kestra.pebble import RenderError
-from offline.kestra.storage import Storage
-from offline.kestra.store import Store
 from offline.kestra.tasks import TYPES
-from offline.kestra.tasks.base import Runnable, TaskError
+from offline.kestra.tasks.base import Killed, Task, TaskError
+from offline.tests.task_context import TaskContext
 
-PLUGIN = "io.kestra.plugin.jdbc.duckdb."
 Row = dict[str, Any]
 
 
-class Log:
-    """The store, as far as a task comes to it."""
+class Worker(TaskContext):
+    """Runs tasks, and is what they see of Kestra."""
 
-    def __init__(self) -> None:
-        self.entries: list[Row] = []
-
-    def add_log(self, entry: Row) -> None:
-        self.entries.append(entry)
-
-    def messages(self, level: str) -> list[str]:
-        return [entry["message"] for entry in self.entries if entry["level"] == level]
-
-
-class Worker:
-    """Runs tasks of an execution that has outputs already."""
-
-    def __init__(self, folder: Path) -> None:
-        configuration = {
-            "datasources": {"postgres": {"url": "jdbc:postgresql://127.0.0.1/none"}},
-            "kestra": {
-                "repository": {"type": "postgres"},
-                "queue": {"type": "postgres"},
-                "storage": {"type": "local", "local": {"base-path": str(folder / "storage")}},
-                "tasks": {"tmp-dir": {"path": str(folder / "scratch")}},
-            },
-        }
-        loaded = config.load({"KESTRA_CONFIGURATION": yaml.safe_dump(configuration)})
-        self.log = Log()
-        self.storage = Storage(loaded.storage)
-        self.services = Services(loaded, cast(Store, self.log), self.storage)
-        self.scratch = loaded.scratch
-        self.outputs: Row = {}
-
-    def task(self, kind: str, **properties: Any) -> Runnable:
-        done = {"id": "d", "taskId": "done", "state": states.created(), "outputs": self.outputs}
-        run = {"id": "r", "taskId": "duck", "state": states.created()}
-        execution = {
-            "id": "e", "originalId": "e", "namespace": "a.b", "flowId": "f",
-            "state": states.created(), "taskRunList": [done, run],
-        }  # fmt: skip
-        context = RunContext(self.services, {"id": "f", "namespace": "a.b"}, execution, run)
-        task = TYPES[PLUGIN + kind]
-        assert issubclass(task, Runnable)
-        return task(properties, context)
+    def task(self, kind: str, **properties: Any) -> Task:
+        defaults = {"url": "jdbc:duckdb:", "fetchType": "NONE", "transaction": True}
+        self.properties = {**defaults, **properties}
+        return TYPES[f"io.kestra.plugin.jdbc.duckdb.{kind}"](self)
 
     def run(self, kind: str, sql: str, **properties: Any) -> Row:
         return self.task(kind, sql=sql, **properties).run()
@@ -77,15 +32,6 @@ class Worker:
         outputs = self.run("Query", sql, fetchType="FETCH_ONE", **properties)
         return cast(Row, outputs["row"])
 
-    def store(self, content: str) -> str:
-        """Put a file into the internal storage; its URI."""
-        path = self.storage.path("/given.csv")
-        path.write_text(content)
-        return "kestra:///given.csv"
-
-    def text(self, uri: str) -> str:
-        return self.storage.path(uri).read_text()
-
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Worker:
@@ -93,29 +39,6 @@ def worker(tmp_path: Path) -> Worker:
 
 
 # --- files ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"a/in.csv": "{{ outputs.done.uri }}", "b.csv": "n\n{{ flow.namespace }}", "no.csv": None},
-        '{"a/in.csv": "{{ outputs.done.uri }}", "b.csv": "n\\n{{ flow.namespace }}"}',
-    ],
-)
-def test_input_files_are_found_by_their_names(worker: Worker, given: Any) -> None:
-    worker.outputs = {"uri": worker.store("id,name\n1,x\n2,y\n")}
-    found = worker.row(
-        "SELECT (SELECT sum(id) FROM 'a/in.csv') AS ids, (SELECT n FROM 'b.csv') AS n",
-        inputFiles=given,
-    )
-    assert found == {"ids": "3", "n": "a.b"}
-    assert worker.text("kestra:///given.csv").startswith("id,name")
-    assert not list(worker.scratch.iterdir())
-
-
-def test_input_files_may_be_the_files_of_another_task(worker: Worker) -> None:
-    worker.outputs = {"files": {"x.csv": worker.store("a\n7\n")}}
-    assert worker.row("FROM 'x.csv'", inputFiles="{{ outputs.done.files }}") == {"a": 7}
 
 
 def test_output_files_go_to_the_storage(worker: Worker) -> None:
@@ -129,15 +52,13 @@ def test_output_files_go_to_the_storage(worker: Worker) -> None:
     files = outputs["outputFiles"]
     assert worker.text(files["even"]) == "a\n1\n"
     assert worker.text(files["odd"]) == "2\n"
-    assert files["odd"].startswith("kestra:///a/b/f/executions/e/tasks/duck/r/odd_")
-    assert not list(worker.scratch.iterdir())
+    assert files["odd"].startswith("odd_")
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "./x"])
-@pytest.mark.parametrize("kind", ["inputFiles", "outputFiles"])
-def test_files_outside_of_the_folder_are_refused(worker: Worker, kind: str, name: str) -> None:
+def test_files_outside_of_the_folder_are_refused(worker: Worker, name: str) -> None:
     with pytest.raises(TaskError, match=r"only relative path is supported\) for path '\.?\.?/x'"):
-        worker.run("Query", "SELECT 1", **{kind: {name: "x"}})
+        worker.run("Query", "SELECT 1", outputFiles=[name])
 
 
 def test_the_database_file_goes_from_task_to_task(worker: Worker) -> None:
@@ -162,8 +83,7 @@ def test_each_task_has_a_database_of_its_own(worker: Worker) -> None:
     with pytest.raises(TaskError, match="Table with name t does not exist"):
         worker.run("Query", "FROM t")
     assert worker.row("SELECT 1 AS a", url="jdbc:duckdb::memory:") == {"a": 1}
-    with pytest.raises(RenderError, match="dbFilePath"):
-        worker.run("Query", "SELECT '{{ dbFilePath }}'")
+    assert "dbFilePath" not in worker.task("Query").variables
 
 
 @pytest.mark.parametrize(
@@ -176,11 +96,7 @@ def test_each_task_has_a_database_of_its_own(worker: Worker) -> None:
         ("Query", {"url": "jdbc:duckdb:ducklake:x"}, "MotherDuck, DuckLake and options are not"),
         ("Query", {"url": "jdbc:duckdb:/x.db;threads=1"}, "MotherDuck, DuckLake and options are"),
         ("Query", {"url": "jdbc:duckdb::memory:", "outputDbFile": True}, "Files are only suppor"),
-        ("Query", {"inputFiles": ["a"]}, "Invalid `files` properties with type 'list'"),
-        ("Query", {"inputFiles": "a.csv"}, "inputFiles: `a.csv` is no JSON"),
         ("Query", {"timeZoneId": "Mars", "fetchType": "FETCH"}, "Unknown time-zone ID: Mars"),
-        ("Query", {"fetchType": "ALL"}, "fetchType: `ALL` is none of FETCH, FETCH_ONE, STORE, NO"),
-        ("Query", {"databaseUri": "kestra:///nope.db"}, "No such file or directory"),
     ],
 )
 def test_wrong_properties(worker: Worker, kind: str, properties: Row, message: str) -> None:
@@ -244,9 +160,9 @@ def test_only_statements_with_a_result_set_have_outputs(worker: Worker) -> None:
 def test_a_statement_runs_whether_or_not_its_rows_are_wanted(worker: Worker) -> None:
     with pytest.raises(TaskError, match=r"^Invalid Input Error: stop here$"):
         worker.run("Queries", "SELECT error('stop here')")
-    assert worker.log.messages("INFO") == []
+    assert worker.messages("INFO") == []
     worker.run("Queries", "SELECT 1")
-    assert worker.log.messages("INFO") == ["fetchType is set to NONE, no output will be returned"]
+    assert worker.messages("INFO") == ["fetchType is set to NONE, no output will be returned"]
 
 
 def test_what_the_plugin_does_not_cut_runs_whole_and_gives_its_last_result(worker: Worker) -> None:
@@ -267,7 +183,7 @@ def test_names_that_occur_twice(worker: Worker) -> None:
 
 
 def test_parameters(worker: Worker) -> None:
-    given = {"low": "{{ 1 + 1 }}", "name": "x'y", "real": 1.5}
+    given = {"low": 2, "name": "x'y", "real": 1.5}
     outputs = worker.run(
         "Queries",
         "CREATE TABLE t (a int, b text); INSERT INTO t VALUES (:low, :name), (:missing, :name);"
@@ -408,7 +324,6 @@ def test_errors_are_in_the_words_of_duckdb(worker: Worker, sql: str, message: st
     for kind in ("Query", "Queries"):
         with pytest.raises(TaskError, match=message):
             worker.run(kind, sql)
-    assert not list(worker.scratch.iterdir())
 
 
 ENDLESS = (
@@ -422,7 +337,7 @@ ENDLESS = (
 )
 def test_a_running_statement_is_killed(worker: Worker, sql: str) -> None:
     task = worker.task("Queries", sql=sql, fetchType="STORE")
-    timer = threading.Timer(0.3, task.context.cancellation.cancel)
+    timer = threading.Timer(0.3, worker.cancellation.cancel)
     timer.start()
     began = time.monotonic()
     with pytest.raises(Killed):
@@ -439,69 +354,12 @@ def test_extensions_are_tried_and_the_query_goes_on(
 
     monkeypatch.setattr(duckdb.DuckDBPyConnection, "install_extension", install, raising=True)
     worker.row("SELECT 1", communityExtensions=["h3", "a-b"])
-    assert worker.log.messages("WARN") == [
+    assert worker.messages("WARN") == [
         "Failed to install/load DuckDB community extension 'h3'. Continuing without it. "
         "SQLState=null, message=HTTP Error: no network",
         "Skipping DuckDB community extension 'a-b' because the name contains unsupported "
         "characters.",
     ]
-    worker.log.entries.clear()
+    worker.logged.clear()
     worker.row("SELECT 1")
-    assert worker.log.messages("WARN") == []
-
-
-def test_sql_of_namespace_files(worker: Worker) -> None:
-    def namespace_file(name: str, text: str) -> None:
-        path = worker.storage.namespace_file("a.b", name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    namespace_file(
-        "sql/read.sql",
-        "-- a trip {'a': 1}\n"
-        "{% if outputs.done.header %}\nSELECT 'header' AS kind;\n{% else %}\n"
-        "SELECT 'none' AS kind;\n{% endif %}\n"
-        "SELECT {{ outputs.nope.outputs[0].row.b ?? 'NULL' }} AS missing,\n"
-        "  {{ outputs.done.outputs[0].row.b ?? 'NULL' }} AS given;\n"
-        "COPY ({{ render(read('sql/' ~ outputs.done.part ~ '.sql')) }})"
-        " TO '{{ outputFiles.out }}' (HEADER false)",
-    )
-    namespace_file("sql/part.sql", "SELECT '{{ flow.id }}' AS id")
-    worker.outputs = {"header": False, "part": "part", "outputs": [{"row": {"b": 3}}]}
-    outputs = worker.run(
-        "Queries",
-        "{{ render(read('sql/read.sql')) }}",
-        fetchType="FETCH_ONE",
-        outputFiles=["out"],
-    )
-    assert [each["row"] for each in outputs["outputs"]] == [
-        {"kind": "none"},
-        {"missing": None, "given": 3},
-    ]
-    assert worker.text(outputs["outputFiles"]["out"]) == "f\n"
-
-
-@pytest.mark.parametrize("version", RELEASES)
-@pytest.mark.parametrize("kind", ["Query", "Queries"])
-def test_flows_are_validated(version: str, kind: str) -> None:
-    service = Flows(cast(Store, None), RELEASES[version], lambda flow, deleted: None)
-    task = {
-        "id": "duck", "type": PLUGIN + kind, "sql": "SELECT 1", "inputFiles": {"a": "b"},
-        "outputFiles": ["c"], "databaseUri": "x", "outputDbFile": True, "timeZoneId": "UTC",
-        "communityExtensions": ["h3"], "fetchType": "STORE", "parameters": {"a": 1},
-    }  # fmt: skip
-
-    def validated(**changes: Any) -> Row:
-        flow = {"id": "f", "namespace": "a.b", "tasks": [{**task, **changes}]}
-        parsed = service.parse(yaml.safe_dump(flow))
-        service.validate(parsed)
-        return parsed
-
-    assert validated()["tasks"][0] == task
-    with pytest.raises(Exception, match="sql: must not be null"):
-        validated(sql=None)
-    with pytest.raises(Exception, match='Unrecognized field "ssl"'):
-        validated(ssl=True)
-    if kind == "Query":
-        with pytest.raises(Exception, match='Unrecognized field "transaction"'):
-            validated(transaction=True)
+    assert worker.messages("WARN") == []

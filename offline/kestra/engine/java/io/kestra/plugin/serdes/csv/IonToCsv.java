@@ -10,10 +10,15 @@ import podium.PythonTask;
 public class IonToCsv extends PythonTask {
     @NotNull
     public Property<String> from;
-    public Property<Boolean> header;
-    public Property<Character> fieldSeparator;
-    public Property<String> lineDelimiter;
-    public Property<Character> textDelimiter;
+    @NotNull
+    public Property<Boolean> header = Property.ofValue(true);
+    @NotNull
+    public Property<Character> fieldSeparator = Property.ofValue(',');
+    @NotNull
+    public Property<String> lineDelimiter = Property.ofValue("\n");
+    @NotNull
+    public Property<Character> textDelimiter = Property.ofValue('"');
     public Property<Boolean> alwaysDelimitText;
-    public Property<String> charset;
+    @NotNull
+    public Property<String> charset = Property.ofValue("UTF-8");
 }

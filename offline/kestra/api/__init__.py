@@ -1,1 +1,0 @@
-"""The HTTP API: one module per resource, `routing` between them and the web framework."""
