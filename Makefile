@@ -47,7 +47,7 @@ docker: ## Start the Docker Engine if none answers, and install it if there is n
 engine: ## Install or build the Pulumi CLI if there is none
 	@./podium pulumi version >/dev/null
 
-images: docker ## Build the images of the offline parts that are missing
+images: docker kestra ## Build the images of the offline parts that are missing
 	@offline/setup images
 
 kestra: venv ## Download Kestra's own engine for the tests of the flows, if it is missing
