@@ -1,13 +1,15 @@
 """Finds flows, namespace files and dashboards in folders."""
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .content import encode
+from .content import encode, path_error, read_content, size_error
 from .errors import InvalidContent
-from .source import FlowSource
+from .source import NAMESPACE, FlowSource, dashboard_id, decode_text
 
 _YAML_SUFFIXES = (".yaml", ".yml")
 _FILES = "files"
@@ -46,24 +48,20 @@ def read_folder(folder: Path) -> dict[str, Namespace]:
     Raises:
         InvalidContent: the folder or files in it are invalid; the message lists every error.
     """
-    errors = []
+    errors: list[str] = []
     namespaces: dict[str, Namespace] = {}
+    sizes: Counter[str] = Counter()
     # Texts for Kestra 1 come after the flows that they belong to.
-    for path in sorted(_files(folder), key=_is_for_kestra_1):
-        parts = path.relative_to(folder).parts
-        try:
-            "/".join(parts).encode()
-            if len(parts) > 2 and parts[1] == _FILES:
-                files = namespaces.setdefault(parts[0], Namespace()).files
-                files["/".join(parts[2:])] = encode(path.read_bytes())
+    for path in sorted(_files(folder, folder.rglob("*"), errors), key=_is_for_kestra_1):
+        with _noting(path, errors):
+            if _is_namespace_file(folder, path):
+                name, size = _add_file(namespaces, folder, path)
+                sizes[name] += size
             elif path.suffix in _YAML_SUFFIXES:
                 _add_flow(namespaces, folder, path)
-        except UnicodeEncodeError:
-            errors.append(f"  {os.fsencode(path)!r} has a name that is not UTF-8")
-        except OSError as error:
-            errors.append(f"  {path} cannot be read: {error.strerror}")
-        except ValueError as error:
-            errors.append(f"  {path} {error}")
+    for name, size in sizes.items():
+        if error := size_error(size):
+            errors.append(f"  {folder / name / _FILES} {error}")
     raise_errors(errors)
     return namespaces
 
@@ -74,17 +72,26 @@ def kestra_1_path(path: Path) -> Path:
 
 
 def dashboard_files(folder: Path) -> dict[str, Path]:
-    """Returns the files of dashboards, `<folder>/*.yaml`, by their names without suffix.
+    """Returns the files of dashboards, `<folder>/*.yaml`, by the ids of their dashboards.
 
     Raises:
-        InvalidContent: the folder does not exist, or two files have one name.
+        InvalidContent: the folder or files in it are invalid; the message lists every error.
     """
+    errors: list[str] = []
     paths: dict[str, Path] = {}
-    for path in _files(folder):
-        if path.parent == folder and path.suffix in _YAML_SUFFIXES:
-            if path.stem in paths:
-                raise InvalidContent(f"{path} has the name of {paths[path.stem]}")
-            paths[path.stem] = path
+    for path in _files(folder, folder.glob("*"), errors):
+        if path.suffix in _YAML_SUFFIXES:
+            with _noting(path, errors):
+                if path.stem in paths:
+                    raise ValueError(f"has the name of {paths[path.stem]}")
+                id_ = dashboard_id(decode_text(read_content(path)))
+                if id_ != path.stem:
+                    raise ValueError(
+                        f"describes the dashboard {id_}: rename it to {id_}{path.suffix}, or "
+                        "change its id"
+                    )
+                paths[id_] = path
+    raise_errors(errors)
     return paths
 
 
@@ -95,9 +102,29 @@ def raise_errors(errors: list[str]) -> None:
         raise InvalidContent("\n".join([f"{head}; nothing was changed.", *errors]))
 
 
+@contextmanager
+def _noting(path: Path, errors: list[str]) -> Iterator[None]:
+    """Adds what is wrong with a file to the errors."""
+    try:
+        yield
+    except ValueError as error:
+        errors.append(f"  {path} {error}")
+
+
+def _add_file(namespaces: dict[str, Namespace], folder: Path, path: Path) -> tuple[str, int]:
+    """Adds a namespace file and returns its namespace and size."""
+    name, _, *parts = path.relative_to(folder).parts
+    if not NAMESPACE.fullmatch(name):
+        raise ValueError(f'is in the namespace "{name}", which must match {NAMESPACE.pattern}')
+    if error := path_error("/".join(parts)):
+        raise ValueError(error)
+    content = read_content(path)
+    namespaces.setdefault(name, Namespace()).files["/".join(parts)] = encode(content)
+    return name, len(content)
+
+
 def _add_flow(namespaces: dict[str, Namespace], folder: Path, path: Path) -> None:
-    # Line ends stay as they are.
-    flow = FlowSource.parse(path.read_bytes().decode())
+    flow = FlowSource.parse(decode_text(read_content(path)))
     if path.parent != folder / flow.namespace:
         raise ValueError(
             f"describes {flow.key}: move it to {folder / flow.namespace}, or change its namespace"
@@ -120,13 +147,49 @@ def _is_for_kestra_1(path: Path) -> bool:
     return path.stem.endswith(_KESTRA_1)
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _is_namespace_file(folder: Path, path: Path) -> bool:
+    parts = path.relative_to(folder).parts
+    return len(parts) > 2 and parts[1] == _FILES
+
+
+def _files(folder: Path, paths: Iterable[Path], errors: list[str]) -> Iterator[Path]:
+    """Yields the files among paths in a folder, and adds what is wrong with others to the errors.
+
+    What is skipped silently would be deleted on the server.
+    """
     if not folder.is_dir():
         raise InvalidContent(f"{folder} is not a folder")
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(paths):
         names = path.relative_to(folder).parts
-        is_ignored = any(
-            name.startswith((".", "#")) or name.endswith(_BACKUP_SUFFIXES) for name in names
-        )
-        if path.is_file() and not is_ignored:
+        if any(name.startswith((".", "#")) or name.endswith(_BACKUP_SUFFIXES) for name in names):
+            continue
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            errors.append(f"  {os.fsencode(path)!r} has a name that is not UTF-8")
+            continue
+        if problem := _problem(folder, path):
+            errors.append(f"  {path} {problem}")
+        elif path.is_file():
             yield path
+
+
+def _problem(folder: Path, path: Path) -> str | None:
+    """Returns why a link, folder or special file can be neither read nor ignored, or None."""
+    is_read = path.suffix in _YAML_SUFFIXES or _is_namespace_file(folder, path)
+    if path.is_symlink():
+        if path.is_dir():
+            return "is a link to a folder: put the folder itself there"
+        target = Path(os.path.realpath(path))
+        if is_read and not target.is_file():
+            return f"is a link to {os.readlink(path)}, where there is no file"
+        if is_read and not target.is_relative_to(folder.resolve()):
+            return f"is a link to {target}, outside of {folder}: put a copy there"
+    elif path.is_dir():
+        if not os.access(path, os.R_OK | os.X_OK):
+            return "cannot be read: Permission denied"
+        if is_read and not _is_namespace_file(folder, path):
+            return "is a folder, but has the name of a YAML file: rename it"
+    elif is_read and not path.is_file():
+        return "is neither a file nor a folder"
+    return None

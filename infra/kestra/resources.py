@@ -10,7 +10,7 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import Resource
 
-from .content import encode
+from .content import encode, read_content
 from .errors import InvalidContent, PartlyWritten
 from .folder import Namespace, dashboard_files, kestra_1_path, raise_errors, read_folder
 from .provider import (
@@ -20,7 +20,7 @@ from .provider import (
     NamespaceFileProvider,
     NamespaceProvider,
 )
-from .source import FlowSource
+from .source import FlowSource, decode_text
 from .switches import AS_WRITTEN, Switches
 
 
@@ -213,10 +213,9 @@ class Dashboard(Resource, module="kestra", name="Dashboard"):
             opts: the resource options.
         """
         try:
-            # Line ends stay as they are.
-            source = path.read_bytes().decode()
-        except (OSError, ValueError) as error:
-            raise InvalidContent(f"{path}: {error}") from error
+            source = decode_text(read_content(path))
+        except ValueError as error:
+            raise InvalidContent(f"{path} {error}") from error
         props = {
             **connection.properties(),
             "source": source,
@@ -441,8 +440,8 @@ def _content(
         raise InvalidContent(f"{name}: give either content or asset, and not both")
     if isinstance(asset, pulumi.FileAsset):
         try:
-            return encode(Path(asset.path).read_bytes())
-        except OSError as error:
-            raise InvalidContent(f"{name}: {error}") from error
+            return encode(read_content(Path(asset.path)))
+        except ValueError as error:
+            raise InvalidContent(f"{name}: {asset.path} {error}") from error
     text = asset.text if asset else content
     return pulumi.Output.from_input(text).apply(lambda value: encode(str(value).encode()))

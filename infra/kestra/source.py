@@ -16,7 +16,7 @@ import yaml
 LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
-_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9._-]*")
+NAMESPACE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _TASK_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 _FLOW_PARTS = "id, namespace and tasks"
 _ID_LENGTH = 100
@@ -41,6 +41,19 @@ _NAME = r"(id|namespace):[ \t]+([A-Za-z0-9][\w.-]*)(?:[ \t]+#[\t -~]*)?[ \t]*"
 _HEAD = re.compile(rf"(?:(?:#[\t -~]*)?\n)*{_NAME}\n{_NAME}(?:\n+(?=\S)|\s*\Z)", re.ASCII)
 _REVISION = re.compile(r"^revision: \d+\n?", re.MULTILINE)
 _DASHBOARD_ID = re.compile(r"^id:", re.MULTILINE)
+
+
+def decode_text(content: bytes) -> str:
+    """Returns the text of a YAML file, line ends as they are.
+
+    Raises:
+        ValueError: the content is not UTF-8.
+    """
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        place = _place(content[: error.start].decode())
+        raise ValueError(f"is not UTF-8: {place}: byte 0x{content[error.start]:02x}") from error
 
 
 def is_same_text(stored: str, text: str) -> bool:
@@ -107,7 +120,7 @@ def dashboard_id(text: str) -> str:
     """Returns the id that the YAML text of a dashboard names.
 
     Raises:
-        ValueError: the text is not a YAML mapping, or lacks a valid id or title.
+        ValueError: the text is not a YAML mapping, or lacks a valid id or title, or charts.
     """
     document = _mapping(text, "id, title and charts")
     for key in ("id", "title"):
@@ -117,6 +130,8 @@ def dashboard_id(text: str) -> str:
     if not _DASHBOARD_ID.search(text):
         # Kestra would put a line of its own in front whenever it shows the text.
         raise ValueError('has no line that starts with "id:"')
+    if not dicts(document.get("charts")):
+        raise ValueError("has no charts")
     return str(document["id"])
 
 
@@ -126,7 +141,7 @@ def _mapping(text: str, parts: str) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("is nested too deeply, or contains itself") from error
     except yaml.YAMLError as error:
-        raise ValueError(yaml_error(error)) from error
+        raise ValueError(yaml_error(error, text)) from error
     if not isinstance(document, dict):
         raise ValueError(f"is not a YAML mapping with {parts}")
     return document
@@ -135,7 +150,7 @@ def _mapping(text: str, parts: str) -> dict[str, Any]:
 def _name_errors(document: dict[str, Any]) -> Iterator[str]:
     for key, pattern, length in (
         ("id", _ID, _ID_LENGTH),
-        ("namespace", _NAMESPACE, _NAMESPACE_LENGTH),
+        ("namespace", NAMESPACE, _NAMESPACE_LENGTH),
     ):
         value = document.get(key)
         if not value or not isinstance(value, str):
@@ -208,10 +223,20 @@ class _UniqueKeyLoader(LOADER):  # type: ignore[misc]
         return mapping
 
 
-def yaml_error(error: yaml.YAMLError) -> str:
+def yaml_error(error: yaml.YAMLError, text: str) -> str:
     """Returns what is wrong with a text, with its place."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         reason = ", ".join(filter(None, (error.context, error.problem)))
         return f"is not valid YAML: line {mark.line + 1}, column {mark.column + 1}: {reason}"
+    # This error has the position as a byte or as a character, depending on the loader.
+    if control := yaml.reader.Reader.NON_PRINTABLE.search(text):
+        place = _place(text[: control.start()])
+        return f"is not valid YAML: {place}: character U+{ord(control[0]):04X} is not allowed"
     return f"is not valid YAML: {error}"
+
+
+def _place(before: str) -> str:
+    """Returns the line and column that follow a text."""
+    lines = re.split(r"\r\n|\r|\n", before)
+    return f"line {len(lines)}, column {len(lines[-1]) + 1}"

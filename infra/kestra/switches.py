@@ -37,7 +37,7 @@ class Switches:
         try:
             root = yaml.compose(text, Loader=LOADER)
         except yaml.YAMLError as error:
-            raise ValueError(yaml_error(error)) from error
+            raise ValueError(yaml_error(error, text)) from error
         if not isinstance(root, yaml.MappingNode):
             raise ValueError("is not a YAML mapping with id, namespace and tasks")
         # The parser does not count a byte order mark.

@@ -1,5 +1,6 @@
 """The lifecycle of one dashboard, on servers with and without dashboards."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from infra.kestra.source import dashboard_id
 from tests.kestra.mocks import DASHBOARD, DASHBOARD_DIRECTORY, KEY_VALUE, Deployment, run
 from tests.kestra.unit.fake_kestra import CONNECTION, FakeKestra, Props, stored
 
-TEXT = "# Loads.\nid: loads\ntitle: Loads\ncharts: []\n"
+TEXT = "# Loads.\nid: loads\ntitle: Loads\ncharts: [{id: runs}]\n"
 OTHER_TEXT = TEXT.replace("title: Loads", "title: All loads")
 UNKNOWN: Any = Unknown()
 PATH = "dashboards/loads.yaml"
@@ -221,6 +222,13 @@ def test_a_dashboard_that_was_not_registered_is_the_same_while_no_server_answers
         ("id: a\ntitle:\n", 'has no "title: <name>" at its top level'),
         ("id: a\nid: b\n", 'is not valid YAML: line 2, column 1: the key "id" is duplicate'),
         ("{id: a, title: b}", 'has no line that starts with "id:"'),
+        ("id: a\ntitle: b\n", "has no charts"),
+        ("id: a\ntitle: b\ncharts: []\n", "has no charts"),
+        ("id: a\ntitle: b\ncharts: bars\n", "has no charts"),
+        (
+            "id: größe\ntitle: a\0b\n",
+            "is not valid YAML: line 2, column 9: character U+0000 is not allowed",
+        ),
     ],
 )
 def test_errors_of_a_text_are_found_without_a_server(kestra: FakeKestra, text: str, error: str):
@@ -233,7 +241,7 @@ def test_errors_of_a_text_are_found_without_a_server(kestra: FakeKestra, text: s
 
 def test_the_id_is_that_of_the_text():
     assert dashboard_id(TEXT) == "loads"
-    assert dashboard_id("title: a\nid: 7 days\n") == "7 days"
+    assert dashboard_id("title: a\nid: 7 days\ncharts: [{id: runs}]\n") == "7 days"
 
 
 def test_a_preview_shows_what_the_server_would_refuse(kestra: FakeKestra):
@@ -299,13 +307,20 @@ def test_the_resource_carries_the_text_of_its_file(tmp_path: Path):
     assert deployment.outputs == {"registered": True}
 
 
-@pytest.mark.parametrize("content", [None, b"id: gr\xf6\xdfe"])
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None):
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"id: a\r\ntitle: gr\xf6\xdfe", "is not UTF-8: line 2, column 10: byte 0xf6"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, error: str):
     path = tmp_path / "loads.yaml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InvalidContent, match=str(path)):
+    with pytest.raises(InvalidContent) as caught:
         declared(path)
+    assert str(caught.value) == f"{path} {error}"
 
 
 def declared_directory(path: Path) -> Deployment:
@@ -324,8 +339,9 @@ def declared_directory(path: Path) -> Deployment:
 
 
 def test_a_directory_has_a_dashboard_for_each_yaml_file(tmp_path: Path):
-    for name in ("loads.yaml", "more.yml", "loads.yaml~", ".hidden.yaml", "notes.txt"):
+    for name in ("loads.yaml", "loads.yaml~", ".hidden.yaml", "notes.txt"):
         (tmp_path / name).write_text(TEXT)
+    (tmp_path / "more.yml").write_text(TEXT.replace("id: loads", "id: more"))
     (tmp_path / "deeper").mkdir()
     (tmp_path / "deeper/loads.yaml").write_text(TEXT)
     deployment = declared_directory(tmp_path)
@@ -348,8 +364,36 @@ def test_a_directory_may_be_empty_and_must_exist(tmp_path: Path):
         declared_directory(tmp_path / "missing")
 
 
-def test_two_dashboard_files_of_one_name_are_an_error(tmp_path: Path):
-    for name in ("loads.yaml", "loads.yml"):
-        (tmp_path / name).write_text(TEXT)
-    with pytest.raises(InvalidContent, match=r"loads\.yml has the name of .*loads\.yaml"):
+def test_all_errors_of_all_dashboards_are_reported_before_any_is_declared(tmp_path: Path):
+    texts = {
+        "loads.yaml": TEXT,
+        "loads.yml": TEXT,
+        "more.yaml": TEXT,
+        "empty.yaml": "id: empty\ntitle: Empty\n",
+        "broken.yaml": "id: [",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "latin.yaml").write_bytes("id: größe".encode("latin-1"))
+    (tmp_path / "large.yaml").write_bytes(b"#" * 5_000_001)
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "gone.yaml").symlink_to("missing.yaml")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.yaml")).touch()
+    with pytest.raises(InvalidContent) as caught:
         declared_directory(tmp_path)
+    head, *errors = str(caught.value).splitlines()
+    assert head == "9 files are invalid; nothing was changed."
+    assert errors == [
+        f"  {tmp_path}/broken.yaml is not valid YAML: line 2, column 1: while parsing a flow node, "
+        "did not find expected node content",
+        f"  {tmp_path}/empty.yaml has no charts",
+        f"  {tmp_path}/folder.yaml is a folder, but has the name of a YAML file: rename it",
+        f"  {tmp_path}/gone.yaml is a link to missing.yaml, where there is no file",
+        f"  {tmp_path}/large.yaml has 5.0 MB, and the state of the stack would keep all of it: at "
+        "most 5 MB are allowed. Let flows download large files",
+        f"  {tmp_path}/latin.yaml is not UTF-8: line 1, column 7: byte 0xf6",
+        f"  {tmp_path}/loads.yml has the name of {tmp_path}/loads.yaml",
+        f"  {tmp_path}/more.yaml describes the dashboard loads: rename it to loads.yaml, or change "
+        "its id",
+        f"  b'{tmp_path}/\\xff.yaml' has a name that is not UTF-8",
+    ]

@@ -77,7 +77,7 @@ def test_a_copy_under_another_name_declares_resources_and_serves_its_providers(t
     (tmp_path / "flows/demo").mkdir(parents=True)
     (tmp_path / "flows/demo/a.yaml").write_text("id: a\nnamespace: demo\ntasks: [{id: t}]\n")
     (tmp_path / "dashboards").mkdir()
-    (tmp_path / "dashboards/loads.yaml").write_text("id: loads\ntitle: Loads\ncharts: []\n")
+    (tmp_path / "dashboards/loads.yaml").write_text("id: loads\ntitle: Loads\ncharts: [{id: a}]\n")
     (tmp_path / "program.py").write_text(_PROGRAM)
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     # Python puts nothing but the program's folder and site-packages on the path.
