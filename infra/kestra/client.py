@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 import tenacity
 
-from .errors import KestraError, RequestFailed, Unavailable
+from .errors import InvalidContent, KestraError, RequestFailed, Unavailable
 from .source import is_same_text
 
 __all__ = ["KestraClient", "KestraError"]
@@ -32,6 +32,9 @@ _UNCERTAIN = frozenset({502, 504})
 _ATTEMPTS = 3
 _LONGEST_PAUSE = 30.0
 _STREAM_SECONDS = 10.0
+
+# Parts of paths, in a URL or in the query after it, that lead to another one.
+_STRAY = re.compile(r"(^|[/\\=])\.{1,2}($|[/\\])|[\x00-\x1f\x7f]")
 
 _Kind = TypeVar("_Kind", dict[str, Any], list[Any])
 
@@ -158,9 +161,13 @@ class KestraClient:
         return self._create("flows", source, find)
 
     def update_flow(self, namespace: str, flow_id: str, source: str) -> dict[str, Any]:
-        """Replaces a flow and returns it; an unchanged text keeps the revision."""
+        """Replaces a flow and returns it; an unchanged text keeps the revision.
+
+        Raises:
+            RequestFailed: the server refused it, with its reason, or does not have the flow.
+        """
         path = f"{self._root}/flows/{namespace}/{flow_id}"
-        return _json(self._send_source("PUT", path, source), dict)
+        return _json(self._replace(path, source), dict)
 
     def delete_flow(self, namespace: str, flow_id: str) -> None:
         """Deletes a flow; it is no error if it is gone already."""
@@ -253,8 +260,8 @@ class KestraClient:
         self._create("dashboards", source, find)
 
     def update_dashboard(self, dashboard_id: str, source: str) -> None:
-        """Replaces a dashboard."""
-        self._send_source("PUT", self._dashboard(dashboard_id), source)
+        """Replaces a dashboard, as `update_flow` does a flow."""
+        self._replace(self._dashboard(dashboard_id), source)
 
     def delete_dashboard(self, dashboard_id: str) -> None:
         """Deletes a dashboard; it is no error if it is gone already."""
@@ -347,15 +354,20 @@ class KestraClient:
                 if not error.is_uncertain or attempts == _ATTEMPTS:
                     raise
 
-    def _send_source(
-        self, method: str, path: str, source: str, *, repeatable: bool = False
-    ) -> httpx.Response:
+    def _replace(self, path: str, source: str) -> httpx.Response:
+        """Replaces a flow or dashboard, which is read before every attempt.
+
+        A PUT of one that does not exist can fill the heap of Kestra 1.3, which never answers it.
+        """
+        return self._send_source("PUT", path, source, before=lambda: self._request("GET", path))
+
+    def _send_source(self, method: str, path: str, source: str, **options: Any) -> httpx.Response:
         return self._request(
             method,
             path,
             content=source.encode(),
             headers={"Content-Type": "application/x-yaml"},
-            repeatable=repeatable,
+            **options,
         )
 
     def _request(
@@ -365,13 +377,21 @@ class KestraClient:
         *,
         accept: tuple[int, ...] = (),
         repeatable: bool = False,
+        before: Callable[[], object] = lambda: None,
         **options: Any,
     ) -> httpx.Response:
         """Sends a request and returns the answer.
 
         `accept` has the error status codes that the caller handles; `repeatable` is whether a POST
-        may be repeated if its answer is lost.
+        may be repeated if its answer is lost; `before` is called before every attempt.
         """
+        if _STRAY.search(plain := _unquoted(path)):
+            raise InvalidContent(f"{method} {plain!r}: not sent, as it has an invalid name")
+
+        def attempt() -> httpx.Response:
+            before()
+            return self._http.request(method, path, **options)
+
         repeatable = repeatable or method != "POST"
         retrying = tenacity.Retrying(
             retry=_may_retry(repeatable),
@@ -380,7 +400,7 @@ class KestraClient:
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
         try:
-            response: httpx.Response = retrying(self._http.request, method, path, **options)
+            response: httpx.Response = retrying(attempt)
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
             raise Unavailable(
@@ -397,6 +417,13 @@ class KestraClient:
             status,
             is_uncertain=response.is_success or (status >= 500 and status not in _REFUSED),
         )
+
+
+def _unquoted(path: str) -> str:
+    """Returns a path without escapes, and without those that it has escaped again."""
+    while (plain := unquote(path)) != path:
+        path = plain
+    return path
 
 
 def _may_retry(repeatable: bool) -> tenacity.retry_base:

@@ -59,6 +59,7 @@ class FakeKestra:
         self.is_lost = False
         self.lost_after: int | None = None
         self._revisions: Counter[str] = Counter()
+        self._last_methods: dict[str, str] = {}
         self._lock = Lock()
 
     @property
@@ -91,6 +92,10 @@ class FakeKestra:
             raise httpx.ConnectError("[Errno 111] Connection refused")
         path = request.url.path
         self.asked[f"{request.method} {path}"] += 1
+        if request.method == "PUT" and re.search("/(flows|dashboards)/", path):
+            # A PUT of what does not exist kills Kestra 1.3.
+            assert self._last_methods.get(path) == "GET", f"PUT {path} without a GET before it"
+        self._last_methods[path] = request.method
         if self.failing and f"{request.method} {path}".startswith(self.failing):
             return httpx.Response(500, json={"message": "disk full"})
         if path == "/api/v1/configs":

@@ -3,12 +3,13 @@
 import email
 from collections.abc import Callable
 from itertools import chain, repeat
+from urllib.parse import quote
 
 import httpx
 import pytest
 
 from infra.kestra.client import KestraClient
-from infra.kestra.errors import KestraError, Unavailable
+from infra.kestra.errors import InvalidContent, KestraError, Unavailable
 from infra.kestra.lifecycle.base import constraints
 
 PASSWORD = "Secret1-of-the-login"
@@ -118,26 +119,26 @@ def test_get_flow_distinguishes_a_missing_flow_from_an_error():
 
 
 @pytest.mark.parametrize(
-    ("call", "line"),
+    ("call", "lines"),
     [
         (
             lambda client: client.create_flow("demo", "hello", "id: größe\n"),
-            "POST /api/v1/main/flows",
+            ["POST /api/v1/main/flows"],
         ),
         (
             lambda client: client.update_flow("demo", "hello", "id: größe\n"),
-            "PUT /api/v1/main/flows/demo/hello",
+            ["GET /api/v1/main/flows/demo/hello", "PUT /api/v1/main/flows/demo/hello"],
         ),
     ],
 )
 def test_flows_are_sent_as_their_authors_wrote_them(
-    call: Callable[[KestraClient], object], line: str
+    call: Callable[[KestraClient], object], lines: list[str]
 ):
     server = Server(json(FLOW))
     assert call(server.client) == FLOW
-    assert server.lines == [line]
-    assert server.requests[0].headers["Content-Type"] == "application/x-yaml"
-    assert server.requests[0].content == "id: größe\n".encode()
+    assert server.lines == lines
+    assert server.requests[-1].headers["Content-Type"] == "application/x-yaml"
+    assert server.requests[-1].content == "id: größe\n".encode()
 
 
 @pytest.mark.parametrize("status", [204, 404])
@@ -239,7 +240,6 @@ def test_an_execution_and_its_log_are_read():
 
 REPEATABLE: dict[str, Callable[[KestraClient], object]] = {
     "get": lambda client: client.get_flow("demo", "hello"),
-    "update": lambda client: client.update_flow("demo", "hello", "id: hello"),
     "delete": lambda client: client.delete_flow("demo", "hello"),
     "validate": lambda client: client.validate_flow("id: hello"),
 }
@@ -271,6 +271,71 @@ def test_what_is_safe_to_repeat_is_repeated(
     call(server.client)
     assert server.lines == [server.lines[0]] * 3
     assert len({request.content for request in server.requests}) == 1
+
+
+REPLACING: dict[str, tuple[Callable[[KestraClient], object], str]] = {
+    "flow": (
+        lambda client: client.update_flow("demo", "hello", "id: hello"),
+        "/api/v1/main/flows/demo/hello",
+    ),
+    "dashboard": (
+        lambda client: client.update_dashboard("loads", "id: loads"),
+        "/api/v1/main/dashboards/loads",
+    ),
+}
+replacing = pytest.mark.parametrize(("call", "path"), REPLACING.values(), ids=REPLACING)
+
+
+@replacing
+@pytest.mark.parametrize("failure", [*NEVER_ARRIVED, *MAY_HAVE_ARRIVED], ids=repr)
+def test_what_is_replaced_is_read_before_every_attempt(
+    call: Callable[[KestraClient], object], path: str, failure: Answer
+):
+    server = Server(json(FLOW), failure, json(FLOW), failure, json(FLOW))
+    call(server.client)
+    assert server.lines == [f"GET {path}", f"PUT {path}"] * 3
+    assert {request.content for request in server.requests[1::2]} == {server.requests[1].content}
+
+
+@replacing
+@pytest.mark.parametrize("answers", [[], [json(FLOW), httpx.ReadError("reset")]], ids=len)
+def test_what_is_gone_is_not_replaced(
+    call: Callable[[KestraClient], object], path: str, answers: list[Answer]
+):
+    server = Server(*answers, json({"message": "Not Found"}, 404))
+    with pytest.raises(KestraError, match=f"^GET {path}: status 404: Not Found$"):
+        call(server.client)
+    assert server.lines == [*[f"GET {path}", f"PUT {path}"][: len(answers)], f"GET {path}"]
+
+
+STRAY = ["..", ".", "a/../b", "%2e%2e/a", "%252e%252e%252fa", "a\\..", "a\0", "a%00", "a\n"]
+NAMING: dict[str, Callable[[KestraClient, str], object]] = {
+    "flow": lambda client, name: client.get_flow("demo", name),
+    "namespace": lambda client, name: client.get_flow(name, "hello"),
+    "file": lambda client, name: client.put_file("demo", name, b""),
+    "namespace of a file": lambda client, name: client.get_file(name, "a"),
+    "key": lambda client, name: client.put_key_value("demo", name, "1", None),
+    "dashboard": lambda client, name: client.delete_dashboard(name),
+    "execution": lambda client, name: client.create_execution("demo", name, {}),
+}
+
+
+@pytest.mark.parametrize("call", NAMING.values(), ids=NAMING)
+@pytest.mark.parametrize("name", STRAY, ids=repr)
+def test_a_name_that_leads_elsewhere_is_not_sent(
+    call: Callable[[KestraClient, str], object], name: str
+):
+    server = Server(json(FLOW))
+    with pytest.raises(InvalidContent, match="not sent, as it has an invalid name"):
+        call(server.client, name)
+    assert server.lines == []
+
+
+@pytest.mark.parametrize("name", ["a..b", "..a", "a.", "100%", "a/b", "größe"])
+def test_a_name_with_dots_or_escapes_in_it_is_sent(name: str):
+    server = Server(json(FLOW))
+    server.client.delete_dashboard(name)
+    assert server.lines == [f"DELETE /api/v1/main/dashboards/{quote(name, safe='')}"]
 
 
 @pytest.mark.parametrize("call", CREATING.values(), ids=CREATING)
@@ -392,18 +457,19 @@ def test_pauses_between_attempts_grow_and_differ(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
 def test_what_the_server_refuses_is_not_repeated(status: int):
-    server = Server(json({"message": "no"}, status))
+    server = Server(json(FLOW), json({"message": "no"}, status))
     with pytest.raises(KestraError) as caught:
         server.client.update_flow("demo", "hello", "id: hello")
-    assert len(server.requests) == 1
+    assert [request.method for request in server.requests] == ["GET", "PUT"]
     assert not caught.value.is_uncertain
 
 
 def test_an_error_of_the_server_is_repeated_three_times():
-    server = Server(json({"message": "disk full"}, 500))
+    failure = json({"message": "disk full"}, 500)
+    server = Server(json(FLOW), failure, json(FLOW), failure, json(FLOW), failure)
     with pytest.raises(KestraError, match="status 500: disk full"):
         server.client.update_flow("demo", "hello", "id: hello")
-    assert len(server.requests) == 3
+    assert [request.method for request in server.requests] == ["GET", "PUT"] * 3
 
 
 def test_connecting_tries_the_login_too():

@@ -192,7 +192,7 @@ def test_what_is_no_file_of_the_folder_is_an_error_and_not_skipped(
     os.mkfifo(files / "pipe")
     outside = tmp_path / "passwd"
     outside.touch()
-    links = {
+    links: dict[str, str | Path] = {
         "gone.yaml": "missing.yaml",
         "loop.yaml": "loop.yaml",
         "out.yaml": outside,
