@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pulumi.dynamic import (
@@ -14,8 +14,10 @@ from pulumi.dynamic import (
     ReadResult,
     UpdateResult,
 )
+from pulumi.output import Unknown
 
 from ..errors import Conflict, KestraError
+from ..source import NAMESPACE
 from .connection import connect, connect_in_preview, connection
 
 if TYPE_CHECKING:
@@ -38,6 +40,12 @@ def constraints(validation: Props) -> list[str]:
     # One text up to 1.3, a list of errors after that.
     found = validation.get("errors") or [validation.get("constraints")]
     return [str(reason).strip() for reason in found if reason]
+
+
+def namespace_failures(news: Props) -> Iterator[CheckFailure]:
+    """Yields what is wrong with the namespace among inputs."""
+    if not isinstance(news["namespace"], Unknown) and not NAMESPACE.fullmatch(news["namespace"]):
+        yield CheckFailure("namespace", f"must match {NAMESPACE.pattern}")
 
 
 class Lifecycle(ABC):

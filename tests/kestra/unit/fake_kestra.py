@@ -24,7 +24,7 @@ CONNECTION: Props = {
     "password": "Secret1-of-the-login",
 }
 _ROOT = "/api/v1/main"
-_DURATION = re.compile(r"P(?=.)(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+S)?)?")
+_DURATION = re.compile(r"P(?=.)(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 _NAMES = re.compile(r"^id: (\S+)$.*^namespace: (\S+)$", re.MULTILINE | re.DOTALL)
 
 
@@ -174,7 +174,10 @@ class FakeKestra:
             return httpx.Response(200, json=self.key_values.pop(key, None) is not None)
         if key not in self.key_values:
             return httpx.Response(404, json={"message": "No value found"})
-        return httpx.Response(200, json=self.key_values[key])
+        return httpx.Response(
+            200,
+            json={**self.key_values[key], "revision": 1, "updated": "2026-11-26T19:34:57.076489Z"},
+        )
 
     def _dashboard(self, request: httpx.Request, key: str) -> httpx.Response:
         text = request.content.decode()
@@ -207,12 +210,24 @@ def _meaning(form: str) -> Props:
     try:
         value = json.loads(form)
     except ValueError:
-        assert re.fullmatch(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?Z)?", form), form
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?Z)?", form), form
+        form = re.sub(r"T00:00(:00(\.0+)?)?Z", "", form)
         return {"type": "DATETIME" if "T" in form else "DATE", "value": form}
-    if isinstance(value, str) and _DURATION.fullmatch(value):
-        return {"type": "DURATION", "value": value}
+    if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
+        return {
+            "type": "DURATION",
+            "value": _java_duration(*(int(part or 0) for part in found.groups())),
+        }
     types = {str: "STRING", bool: "BOOLEAN", int: "NUMBER", float: "NUMBER"}
     return {"type": types.get(type(value), "JSON"), "value": value}
+
+
+def _java_duration(days: int, hours: int, minutes: int, seconds: int) -> str:
+    """Returns a duration as java.time.Duration shows it, which has no days."""
+    minutes, seconds = divmod(((days * 24 + hours) * 60 + minutes) * 60 + seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "H"), (minutes, "M"), (seconds, "S"))
+    return "PT" + ("".join(f"{count}{unit}" for count, unit in parts if count) or "0S")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.output import Unknown
 
-from infra.kestra.content import digest
+from infra.kestra.content import digest, path_error
 from infra.kestra.errors import KestraError
 from infra.kestra.lifecycle.key_value import lifecycle as key_value
 from infra.kestra.lifecycle.namespace_file import lifecycle as namespace_file
@@ -138,7 +138,11 @@ VALUES: dict[str, tuple[str, str, object]] = {
     "no": ("BOOLEAN", "false", False),
     "date": ("DATE", "2021-09-01", "2021-09-01"),
     "instant": ("DATETIME", "2021-09-01T10:11:12Z", "2021-09-01T10:11:12Z"),
-    "duration": ("DURATION", "P1DT2H", "P1DT2H"),
+    "instant with milliseconds": ("DATETIME", "2021-09-01T10:11:12.5Z", "2021-09-01T10:11:12.5Z"),
+    "duration": ("DURATION", "P1DT2H", "PT26H"),
+    "days": ("DURATION", "P2D", "PT48H"),
+    "minutes": ("DURATION", "PT90M", "PT1H30M"),
+    "no time": ("DURATION", "P0D", "PT0S"),
     "object": ("JSON", '{"größe": [1, null, "x"]}', {"größe": [1, None, "x"]}),
     "array": ("JSON", "[]", []),
 }
@@ -161,6 +165,34 @@ def test_a_value_arrives_as_its_type_and_is_read_as_written(
     # What is there already with the same value is taken over.
     assert errors(key_value, {}, news) == {}
     assert key_value.create(news).outs == created.outs
+
+
+@pytest.mark.parametrize(
+    "value", ["2021-09-01T00:00Z", "2021-09-01T00:00:00Z", "2021-09-01T00:00:00.000Z"]
+)
+@pytest.mark.parametrize("held", ["DATE", "DATETIME"])
+def test_midnight_is_the_same_whether_the_server_returns_a_date_or_a_time(
+    kestra: FakeKestra, value: str, held: str
+):
+    outs = stored(key_value.create(pair(value, "DATETIME")).outs)
+    assert kestra.key_values[KEY] == {"type": "DATE", "value": "2021-09-01"}
+    if held == "DATETIME":
+        kestra.key_values[KEY] = {"type": "DATETIME", "value": "2021-09-01T00:00:00Z"}
+    assert key_value.read(KEY, dict(outs)).outs == outs
+    kestra.key_values[KEY]["value"] = kestra.key_values[KEY]["value"].replace("-01", "-02", 1)
+    assert key_value.read(KEY, dict(outs)).outs != outs
+
+
+def test_a_time_of_midnight_is_not_what_a_date_means(kestra: FakeKestra):
+    outs = stored(key_value.create(pair("2021-09-01", "DATE")).outs)
+    kestra.key_values[KEY] = {"type": "DATETIME", "value": "2021-09-01T00:00:00Z"}
+    assert key_value.read(KEY, dict(outs)).outs != outs
+
+
+def test_another_duration_is_a_change(kestra: FakeKestra):
+    outs = stored(key_value.create(pair("P1DT2H", "DURATION")).outs)
+    kestra.key_values[KEY] = {"type": "DURATION", "value": "PT26H1S"}
+    assert key_value.read(KEY, dict(outs)).outs != outs
 
 
 @pytest.mark.parametrize(
@@ -190,6 +222,15 @@ def test_a_value_arrives_as_its_type_and_is_read_as_written(
         ("DURATION", "P"),
         ("DURATION", "PT"),
         ("DURATION", "P1Y"),
+        ("DURATION", "PD"),
+        ("DURATION", "PTH"),
+        ("DURATION", "P1DTH"),
+        ("DURATION", "P1000000000D"),
+        ("DURATION", "PT٣H"),
+        ("NUMBER", "1e400"),
+        ("DATE", "1582-12-31"),
+        ("DATETIME", "1582-12-31T10:11:12Z"),
+        ("DATETIME", "2021-09-01T10:11:12.0001Z"),
         ("JSON", "{"),
         ("JSON", '"text"'),
         ("JSON", "[NaN]"),
@@ -214,6 +255,20 @@ def test_the_key_and_the_type_are_checked():
     assert errors(key_value, {}, pair(type="TEXT"), is_preview=False) == {
         "type": "must be one of STRING, NUMBER, BOOLEAN, DATETIME, DATE, DURATION, JSON"
     }
+
+
+@pytest.mark.parametrize("namespace", ["..", "%2e%2e", "a\0", "a/b", "Demo", ""])
+@pytest.mark.parametrize(("lifecycle", "news"), [(namespace_file, file()), (key_value, pair())])
+def test_the_namespace_is_checked(lifecycle: Any, news: Props, namespace: str):
+    assert errors(lifecycle, {}, {**news, "namespace": namespace}, is_preview=False) == {
+        "namespace": "must match [a-z0-9][a-z0-9._-]*"
+    }
+
+
+@pytest.mark.parametrize("path", ["a b", "../x", "%2e%2e/x", "a\0"])
+def test_the_path_of_a_file_is_checked(path: str):
+    found = errors(namespace_file, {}, file(path=path), is_preview=False)
+    assert found == {"path": path_error(path)}
 
 
 @pytest.mark.parametrize("name", ["value", "key", "namespace", "password", "url"])
@@ -314,11 +369,17 @@ JSON = st.recursive(
     st.one_of(
         st.tuples(st.just("STRING"), st.text()),
         st.tuples(st.just("NUMBER"), st.integers().map(str)),
-        st.tuples(st.just("DATE"), st.dates().map(date.isoformat)),
+        st.tuples(st.just("DATE"), st.dates(date(1583, 1, 1)).map(date.isoformat)),
         st.tuples(
             st.just("DATETIME"),
-            st.datetimes(timezones=st.just(UTC)).map(
-                lambda moment: datetime.isoformat(moment).replace("+00:00", "Z")
+            st.datetimes(datetime(1583, 1, 1), timezones=st.just(UTC)).map(
+                lambda moment: moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            ),
+        ),
+        st.tuples(
+            st.just("DURATION"),
+            st.tuples(*[st.integers(0, 99_999)] * 4).map(
+                lambda parts: "P{}DT{}H{}M{}S".format(*parts)
             ),
         ),
         st.tuples(st.just("JSON"), st.dictionaries(st.text(), JSON).map(json.dumps)),
