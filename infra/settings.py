@@ -44,6 +44,11 @@ _IMAGE = re.compile(
     r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
     re.ASCII,
 )
+_KESTRA_RELEASE = re.compile(r"(?:^|/)kestra/kestra:v?(\d+)\.(\d+)", re.ASCII)
+# `jdbc.postgresql.Queries` respects $$ since plugin-jdbc 1.3.0 of 2025-12-16
+# (https://github.com/kestra-io/plugin-jdbc/pull/735). An image has the plugins of its day: those of
+# Kestra 1.2.0, of 2026-01-13, are the first that surely have it.
+_FIRST_KESTRA = (1, 2)
 _REGISTRY = re.compile(rf"{_PATH_PART}(?::[0-9]{{1,5}})?(?:/{_PATH_PART})*")
 
 
@@ -136,7 +141,20 @@ def _role(value: str) -> str:
     return value
 
 
+def _kestra_image(value: str) -> str:
+    match = _KESTRA_RELEASE.search(value)
+    if match and (int(match[1]), int(match[2])) < _FIRST_KESTRA:
+        raise ValueError(
+            f"must be Kestra {'.'.join(map(str, _FIRST_KESTRA))} or later: the plugins of older "
+            "ones split SQL inside $$, so that taxi_load fails"
+        )
+    return value
+
+
 def _email(value: str) -> str:
+    # Kestra knows no others, and HTTP's login has no fixed form for them.
+    if not value.isascii():
+        raise ValueError("must be an e-mail address of ASCII characters")
     # The library and the options with which pgAdmin validates its own login.
     try:
         validate_email(value, check_deliverability=False)
@@ -147,10 +165,26 @@ def _email(value: str) -> str:
 
 def _source(value: str) -> str:
     # Of the folders that begin with a tilde, only those of the user's own home are found anywhere.
-    fits = r"https?://[^\s/]+(/\S*)?" if "://" in value else r"~(/.*)?|[^~].*"
-    if re.fullmatch(fits, value):
-        return value
-    raise ValueError("must be an http or https URL, or a folder")
+    is_url = "://" in value
+    fits = r"https?://[^\s/]+(/\S*)?" if is_url else r"~(/.*)?|[^~].*"
+    if not re.fullmatch(fits, value):
+        raise ValueError("must be an http or https URL, or a folder")
+    if not is_url:
+        _check_folder(value)
+    return value
+
+
+def _check_folder(value: str) -> None:
+    if ":" in value:
+        raise ValueError("must not have a colon in it, as Docker cannot mount such a folder")
+    # Whether another Docker host has the folder cannot be seen from here.
+    is_local = os.environ.get("DOCKER_HOST", "") in ("", "unix:///var/run/docker.sock")
+    if is_local and not _absolute(value).is_dir():
+        raise ValueError("must be a folder that exists: Docker would create an empty one")
+
+
+def _absolute(folder: str) -> Path:
+    return _PROJECT_FILE.parent / os.path.expanduser(folder)
 
 
 def _postgres_password(value: str) -> str:
@@ -160,16 +194,16 @@ def _postgres_password(value: str) -> str:
 
 
 def _kestra_password(value: str) -> str:
-    # Kestra 0.24 and later refuse to start with a weaker one.
-    strong = len(value) >= 8 and all(
-        any(test(char) for char in value) for test in (str.isupper, str.islower, str.isdecimal)
+    # Kestra 0.24 and later let nobody log in with a weaker or longer one.
+    strong = 8 <= len(value) <= 256 and all(
+        re.search(kind, value) for kind in ("[A-Z]", "[a-z]", "[0-9]")
     )
     # Micronaut, which reads Kestra's configuration, replaces ${...} by a property.
     if strong and value.isprintable() and "${" not in value:
         return value
     raise ValueError(
-        "must have at least 8 characters with an upper-case letter, a lower-case letter and a "
-        "digit, and must not contain ${"
+        "must have 8 to 256 characters with A to Z, a to z and a digit among them, and must not "
+        "contain ${"
     )
 
 
@@ -222,7 +256,7 @@ class Settings(BaseModel):
     pgadmin_port: Port
     registry_prefix: Annotated[str, AfterValidator(_registry_prefix)]
     postgres_image: Annotated[Image, AfterValidator(_postgres_image)]
-    kestra_image: Image
+    kestra_image: Annotated[Image, AfterValidator(_kestra_image)]
     pgadmin_image: Image
     files_image: Image
     kestra_database: Database
@@ -260,7 +294,7 @@ class Settings(BaseModel):
     def taxi_folder(self) -> Path | None:
         """The folder with the taxi files, or None if they come from a URL."""
         is_url = "://" in self.taxi_source
-        return None if is_url else Path(os.path.expanduser(self.taxi_source)).absolute()
+        return None if is_url else _absolute(self.taxi_source)
 
     @property
     def images(self) -> dict[str, str]:

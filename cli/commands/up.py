@@ -1,6 +1,7 @@
 """`podium up`."""
 
 import errno
+import shlex
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ def up(stack: Stack) -> int:
         parts = _choose_parts(stack, settings)
         _configure(stack, parts, settings)
         stack.parts = parts
+    else:
+        _check_admin_email(stack)
     if parts is Parts.OFFLINE:
         offline.build_images()
     code = run_update(stack, parts, "up", "--skip-preview")
@@ -56,6 +59,22 @@ def _load_settings(stack: Stack) -> Settings:
         return Settings.load()
     except SettingsError as error:
         raise click.ClickException(stack.with_podium(str(error))) from error
+
+
+def _check_admin_email(stack: Stack) -> None:
+    """Refuses another adminEmail than the one with which pgAdmin's volume was created."""
+    login = stack.workspace.stack_outputs(stack.name).get("pgadminUser")
+    wanted = stack.workspace.get_all_config(stack.name)[f"{stack.project}:adminEmail"].value
+    if login and login.value != wanted:
+        container = stack.container_name("pgadmin")
+        raise click.ClickException(
+            f"adminEmail is {wanted}, but pgAdmin was set up with the login {login.value} and "
+            "keeps it; nothing was changed. Set it back:\n"
+            f"  {stack.podium} pulumi config set adminEmail {shlex.quote(login.value)}\n"
+            "Or set up pgAdmin anew, without what was saved in it:\n"
+            f"  docker rm -f {container} && docker volume rm {container}-data && "
+            f"{stack.podium} pulumi up --refresh --yes"
+        )
 
 
 def _choose_parts(stack: Stack, settings: Settings) -> Parts:

@@ -10,7 +10,7 @@ import pytest
 from pulumi.runtime import settings as runtime
 
 from infra.settings import Settings, SettingsError
-from tests.unit.harness import PROJECT, configure
+from tests.unit.harness import PROJECT, PROJECT_FOLDER, configure
 
 DIGEST = "sha256:" + "0f" * 32
 
@@ -28,9 +28,15 @@ IDENTIFIER = (
 EMAIL = "must be an e-mail address: "
 SOURCE = "must be an http or https URL, or a folder"
 ONE_LINE = "must be printable text on one line"
+COLON = "must not have a colon in it, as Docker cannot mount such a folder"
+NO_FOLDER = "must be a folder that exists: Docker would create an empty one"
+KESTRA = (
+    "must be Kestra 1.2 or later: the plugins of older ones split SQL inside $$, so that taxi_load "
+    "fails"
+)
 KESTRA_PASSWORD = (
-    "must have at least 8 characters with an upper-case letter, a lower-case letter and a digit, "
-    "and must not contain ${"
+    "must have 8 to 256 characters with A to Z, a to z and a digit among them, and must not "
+    "contain ${"
 )
 PGADMIN_PASSWORD = "must have at least 6 printable characters"
 
@@ -62,6 +68,9 @@ BAD = [
     ("kestraImage", "kestra/kestra:", IMAGE),
     ("kestraImage", "Kestra/kestra:v1", IMAGE),
     ("kestraImage", "https://example.com/kestra:v1", IMAGE),
+    ("kestraImage", "kestra/kestra:v0.24.2", KESTRA),
+    ("kestraImage", "kestra/kestra:v1.1.13-no-plugins", KESTRA),
+    ("kestraImage", f"localhost:5000/kestra/kestra:1.0@{DIGEST}", KESTRA),
     ("pgadminImage", "dpage/pgadmin4:9 ", IMAGE),
     ("pgadminImage", "dpage/pgadmin4@sha256:0f", IMAGE),
     ("filesImage", "nginx:1.28-alpinë", IMAGE),
@@ -94,11 +103,17 @@ BAD = [
         "admin@localhost",
         EMAIL + "The part after the @-sign is not valid. It should have a period",
     ),
+    ("adminEmail", "größe@example.com", EMAIL[:-2] + " of ASCII characters"),
+    ("adminEmail", "admin@größe.example.com", EMAIL[:-2] + " of ASCII characters"),
     ("taxiSource", "", SOURCE),
     ("taxiSource", "ftp://example.com/{taxi}", SOURCE),
     ("taxiSource", "https:///{taxi}", SOURCE),
     ("taxiSource", "https://example.com/new york", SOURCE),
     ("taxiSource", "~somebody/taxi", SOURCE),
+    ("taxiSource", "https:/example.com/{taxi}", COLON),
+    ("taxiSource", "/data:taxi", COLON),
+    ("taxiSource", "no/such/folder", NO_FOLDER),
+    ("taxiSource", __file__, NO_FOLDER),
     ("schedulesEnabled", "True", FLAG),
     ("kestraDockerSocket", "yes", FLAG),
     ("protectVolumes", "", FLAG),
@@ -113,6 +128,9 @@ BAD_SECRETS = [
     ("kestraPassword", "NOLOWERCASE1", KESTRA_PASSWORD),
     ("kestraPassword", "NoDigitAtAll", KESTRA_PASSWORD),
     ("kestraPassword", "Reads${user}1", KESTRA_PASSWORD),
+    ("kestraPassword", "Secret1" + "x" * 250, KESTRA_PASSWORD),
+    ("kestraPassword", "ÄÖÜßäöü1", KESTRA_PASSWORD),
+    ("kestraPassword", "Password٣", KESTRA_PASSWORD),
     ("pgadminPassword", "five5", PGADMIN_PASSWORD),
     ("pgadminPassword", "tabs\tare not printed", PGADMIN_PASSWORD),
 ]
@@ -121,7 +139,8 @@ PASSWORDS = sorted(key for key in PROJECT["config"] if key.endswith("Password"))
 
 
 @pytest.fixture(autouse=True)
-def project() -> None:
+def project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
     runtime.configure(runtime.Settings(project="podium", stack="test"))
 
 
@@ -226,7 +245,18 @@ GOOD = [
     ("hostName", "a" * 63, "host_name", "a" * 63),
     ("postgresImage", "postgres:18.1-alpine", "postgres_major", 18),
     ("postgresImage", f"localhost:5000/pg:15@{DIGEST}", "postgres_major", 15),
-    ("kestraImage", f"kestra/kestra@{DIGEST}", "kestra_image", f"kestra/kestra@{DIGEST}"),
+    *(
+        ("kestraImage", image, "kestra_image", image)
+        for image in (
+            f"kestra/kestra@{DIGEST}",
+            "kestra/kestra:v1.2.0",
+            "kestra/kestra:v1.10.0",
+            "kestra/kestra:latest",
+            # Whose release is not known.
+            "example.com/our/kestra:0.1",
+            "example.com/our-kestra/kestra:1.0",
+        )
+    ),
     ("kestraDatabase", "a" * 63, "kestra_database", "a" * 63),
     ("kestraDatabase", "ä" * 31 + "z", "kestra_database", "ä" * 31 + "z"),
     ("warehouseDatabase", "_taxi$2019", "warehouse_database", "_taxi$2019"),
@@ -270,15 +300,33 @@ def test_the_mirror_serves_images_that_name_no_registry(image: str, expected: st
         ("http://localhost:8000", None),
         ("/data/taxi", Path("/data/taxi")),
         ("/data/new york", Path("/data/new york")),
-        ("data/taxi", Path.cwd() / "data/taxi"),
+        ("data/taxi", PROJECT_FOLDER / "data/taxi"),
         ("~", Path.home()),
         ("~/taxi", Path.home() / "taxi"),
     ],
 )
-def test_the_taxi_source_is_a_url_or_a_folder(source: str, folder: Path | None):
+def test_the_taxi_source_is_a_url_or_a_folder(
+    source: str, folder: Path | None, monkeypatch: pytest.MonkeyPatch
+):
+    # Of another Docker host's folders nothing can be checked.
+    monkeypatch.setenv("DOCKER_HOST", "ssh://docker.example.com")
     settings = load(taxiSource=source)
     assert settings.taxi_source == source
     assert settings.taxi_folder == folder
+
+
+@pytest.mark.parametrize("host", [None, "", "unix:///var/run/docker.sock"])
+def test_a_taxi_folder_must_exist_where_docker_is_local(
+    host: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    if host is not None:
+        monkeypatch.setenv("DOCKER_HOST", host)
+    assert load(taxiSource=tmp_path).taxi_folder == tmp_path
+    assert NO_FOLDER in error(taxiSource=tmp_path / "missing")
+
+
+def test_the_longest_password_of_kestra_is_taken():
+    load({"kestraPassword": "Secret1" + "x" * 249})
 
 
 def test_passwords_are_taken_as_they_are():

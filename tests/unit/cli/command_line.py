@@ -16,6 +16,7 @@ import pytest
 
 from cli import environment, offline, setup
 from cli.__main__ import main
+from infra import settings
 from tests.unit.harness import PROJECT
 
 ROOT = Path(__file__).parents[3]
@@ -163,6 +164,7 @@ class CommandLine:
         monkeypatch.setattr(environment, "prepare", lambda: None)
         monkeypatch.setattr(setup, "start_docker", lambda: None)
         monkeypatch.setattr(offline, "FOLDER", self.folder / "offline")
+        monkeypatch.setattr(settings, "_PROJECT_FILE", self.folder / "Pulumi.yaml")
         for name, module in list(sys.modules.items()):
             if name.startswith("cli.") and hasattr(module, "PROJECT_FOLDER"):
                 monkeypatch.setattr(module, "PROJECT_FOLDER", self.folder)

@@ -87,7 +87,7 @@ def test_images_that_are_there_are_not_pulled(command: CommandLine) -> None:
 def test_image_of_the_file_server_is_needed_where_the_files_lie_in_a_folder(
     command: CommandLine,
 ) -> None:
-    command.add_stack(taxiSource="/srv/taxi")
+    command.add_stack(taxiSource=str(command.folder))
     command.set(images=OFFICIAL_IMAGES, failing={"docker pull nginx": "no route to host"})
     assert up(command).code == 0
     assert command.stack["tags"] == {"podium:parts": "offline"}
@@ -127,11 +127,30 @@ def test_offline_stack_gets_offline_settings(command: CommandLine) -> None:
 
 
 def test_folder_of_the_user_stays_where_the_stack_goes_offline(command: CommandLine) -> None:
-    command.add_stack(taxiSource="/srv/taxi")
+    command.add_stack(taxiSource=str(command.folder))
     command.set(failing=NO_PLUGIN)
     assert "Put the taxi files" not in up(command).stdout
-    assert command.stack["config"]["taxiSource"] == "/srv/taxi"
+    assert command.stack["config"]["taxiSource"] == str(command.folder)
     assert not (command.folder / "data").exists()
+
+
+def test_another_admin_email_is_refused_as_long_as_pgadmin_has_the_old_one(
+    command: CommandLine,
+) -> None:
+    command.add_stack(tag="official", resources=3, adminEmail="o'brien@example.com")
+    result = up(command)
+    assert result.code == 1
+    assert result.stderr == (
+        "Error: adminEmail is o'brien@example.com, but pgAdmin was set up with the login "
+        "admin@example.com and keeps it; nothing was changed. Set it back:\n"
+        "  ./podium pulumi config set adminEmail admin@example.com\n"
+        "Or set up pgAdmin anew, without what was saved in it:\n"
+        "  docker rm -f podium-dev-pgadmin && docker volume rm podium-dev-pgadmin-data && "
+        "./podium pulumi up --refresh --yes\n"
+    )
+    assert acting(command) == []
+    command.set(outputs=command.outputs | {"pgadminUser": "o'brien@example.com"})
+    assert up(command).code == 0
 
 
 def test_docker_that_does_not_answer_is_no_reason_to_go_offline(command: CommandLine) -> None:
