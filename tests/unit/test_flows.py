@@ -120,3 +120,13 @@ def test_a_list_of_columns_says_how_each_is_read(taxi: str):
     assert {"pickup_at", "pickup_location_id", "total_amount"} <= {
         column["column"] for column in columns if column["required"] == "value"
     }
+
+
+def test_a_schedule_that_was_off_makes_up_for_the_last_day_only():
+    schedules = {
+        f"{key}/{trigger['id']}": trigger.get("recoverMissedSchedules")
+        for key, document in DOCUMENTS.items()
+        for trigger in document.get("triggers", ())
+        if trigger["type"].endswith(".Schedule")
+    }
+    assert schedules == {"zoomcamp/taxi_schedule/monthly": "LAST"}
