@@ -189,6 +189,14 @@ def test_a_time_of_midnight_is_not_what_a_date_means(kestra: FakeKestra):
     assert key_value.read(KEY, dict(outs)).outs != outs
 
 
+def test_a_value_that_is_no_longer_valid_is_a_change(kestra: FakeKestra):
+    outs = written_pair("2021-09-01T10:11:12.123456Z", "DATETIME")
+    kestra.key_values[KEY] = {"type": "DATETIME", "value": "2021-09-01T10:11:12.123Z"}
+    read = key_value.read(KEY, outs)
+    assert read.inputs is not None
+    assert read.inputs["value"] == "2021-09-01T10:11:12.123Z"
+
+
 def test_another_duration_is_a_change(kestra: FakeKestra):
     outs = stored(key_value.create(pair("P1DT2H", "DURATION")).outs)
     kestra.key_values[KEY] = {"type": "DURATION", "value": "PT26H1S"}
