@@ -193,14 +193,14 @@ class Warehouse:
     def load(self, taxi: str, month: str, **inputs: str) -> dict[str, Any]:
         """Loads a month, which must succeed, and returns its row in quality.loads."""
         execution = self.run("taxi_load", taxi=taxi, month=month, **inputs)
-        assert state(execution) == "SUCCESS", self.client.logs(execution, "WARN")
+        assert state(execution) == "SUCCESS", self.kestra.logs(execution, "WARN")
         return self.load_of(execution)
 
     def load_fails(self, taxi: str, month: str, **inputs: str) -> str:
         """Loads a month, which must fail, and returns the errors in its log."""
         execution = self.run("taxi_load", taxi=taxi, month=month, **inputs)
         assert state(execution) == "FAILED"
-        return "\n".join(self.client.logs(execution, "ERROR"))
+        return "\n".join(self.kestra.logs(execution, "ERROR"))
 
     def load_of(self, execution: dict[str, Any]) -> dict[str, Any]:
         """Returns the row in quality.loads of an execution."""
@@ -249,15 +249,17 @@ def new_warehouse(
     host: str | None = None,
     port: int | None = None,
     engine: partial[Any] | None = None,
+    kestra_postgres: PostgresServer | None = None,
 ) -> Iterator[Warehouse]:
     """A warehouse with all flows of the project registered.
 
     Args:
-        postgres: the server for the warehouse and for Kestra's own database.
+        postgres: the server for the warehouse.
         folder: an empty folder.
         host: where flows reach PostgreSQL, if not where the test does.
         port: the port there.
         engine: starts an engine with globals and secrets, instead of a server.
+        kestra_postgres: the server for Kestra's own database, if not the one of the warehouse.
     """
     files = folder / "files"
     files.mkdir()
@@ -272,7 +274,9 @@ def new_warehouse(
             kestra = EngineKestra(stack.enter_context(engine(globals_, secrets)))
         else:
             server = stack.enter_context(
-                running_kestra(postgres, folder, globals=globals_, secrets=secrets)
+                running_kestra(
+                    kestra_postgres or postgres, folder, globals=globals_, secrets=secrets
+                )
             )
             kestra = ServerKestra(Client(server))
         content = read_folder(ROOT / "flows")[NAMESPACE]

@@ -182,7 +182,7 @@ def test_numbers_keep_their_digits(warehouse: Warehouse) -> None:
     [
         ({"taxi": "blue", "month": "2019-01"}, "it must match the values `[yellow, green]`"),
         ({"taxi": "yellow", "month": "2019-13"}, "it must match the pattern"),
-        ({"taxi": "yellow"}, "missing required input"),
+        ({"taxi": "yellow"}, "Missing required input"),
     ],
 )
 def test_wrong_inputs_are_refused(

@@ -26,7 +26,7 @@ from tests.integration.postgres_proxy import (
     loses_answer,
     meets,
 )
-from tests.kestra.servers import ROOT, free_port, running_postgres, runs, state
+from tests.kestra.servers import ROOT, PostgresServer, free_port, running_postgres, runs, state
 
 MONTH = "2019-01"
 FILE = f"yellow_tripdata_{MONTH}.csv.gz"
@@ -147,6 +147,7 @@ class Stack:
 def stack(
     docker_client: docker.DockerClient,
     postgres_image: str,
+    postgres: PostgresServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """One for the tests of this module."""
@@ -154,7 +155,11 @@ def stack(
         running_postgres(docker_client, postgres_image, free_port()) as (server, container),
         PostgresProxy(server) as proxy,
         new_warehouse(
-            server, tmp_path_factory.mktemp("warehouse"), "127.0.0.1", proxy.port
+            server,
+            tmp_path_factory.mktemp("warehouse"),
+            "127.0.0.1",
+            proxy.port,
+            kestra_postgres=postgres,  # Kestra ends when it loses its own
         ) as warehouse,
     ):
         yield Stack(warehouse, proxy, container)

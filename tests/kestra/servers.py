@@ -133,6 +133,8 @@ class KestraServer:
                 },
                 "repository": {"type": "postgres"},
                 "queue": {"type": "postgres"},
+                # Twenty connections ask forty times a second for a minute otherwise.
+                "jdbc": {"queues": {"poll-switch-interval": "1s", "max-poll-interval": "250ms"}},
                 "storage": {"type": "local", "local": {"base-path": str(self.folder / "storage")}},
                 "tasks": {"tmp-dir": {"path": str(self.folder / "wd")}},
                 "url": f"{self.base}/",

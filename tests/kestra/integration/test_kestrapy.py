@@ -28,7 +28,7 @@ VALUES = {
     "BOOLEAN": ("true", "true", True),
     "DATETIME": ("2021-09-01T01:02:03Z", "2021-09-01T01:02:03Z", "2021-09-01T01:02:03Z"),
     "DATE": ("2021-09-01", "2021-09-01", "2021-09-01"),
-    "DURATION": ("PT26H", '"PT26H"', "PT26H"),
+    "DURATION": ("P1DT2H", '"P1DT2H"', "PT26H"),
     "JSON": ('{"a": [1, null]}', '{"a": [1, null]}', {"a": [1, None]}),
 }
 _numbers = count()

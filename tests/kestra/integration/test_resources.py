@@ -448,7 +448,7 @@ VALUES: dict[str, tuple[str, Any, str]] = {
     "BOOLEAN": ("true", True, "false"),
     "DATETIME": ("2021-09-01T01:02:03Z", "2021-09-01T01:02:03Z", "2022-09-01T01:02:03Z"),
     "DATE": ("2021-09-01", "2021-09-01", "2022-09-01"),
-    "DURATION": ("PT26H", "PT26H", '"PT1M"'),
+    "DURATION": ("P1DT2H", "PT26H", '"PT1M"'),
     "JSON": ('{"a": [1, "😀", null]}', {"a": [1, "😀", None]}, "[1]"),
 }
 
