@@ -22,7 +22,18 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.utils import parse_repository_tag
 from typing_extensions import override
 
-from offline.providers.schema import Boolean, Integer, List, Map, Object, Set, String, Table, Values
+from offline.providers.schema import (
+    Boolean,
+    Integer,
+    List,
+    Map,
+    Object,
+    Set,
+    String,
+    Table,
+    Values,
+    is_computed_list,
+)
 from offline.providers.server import (
     InitializationError,
     Provider,
@@ -95,11 +106,12 @@ class _DockerResource(Resource):
             except APIError as error:
                 if message not in str(error.explanation):
                     raise
-                if time.monotonic() > deadline or self.cancelled.wait(1):
+                if time.monotonic() > deadline:
                     raise ProviderError(
                         f"Unable to {action}: still in use after {_IN_USE_SECONDS} seconds: "
                         f"{error.explanation}"
                     ) from error
+                time.sleep(1)
 
 
 class Network(_DockerResource):
@@ -580,8 +592,7 @@ class Container(_DockerResource):
                     f"{planned['waitTimeout']} seconds (last health check: {last}); "
                     f"see docker logs {planned['name']}"
                 )
-            if self.cancelled.wait(1):
-                raise ProviderError(f"cancelled while container {planned['name']} started")
+            time.sleep(1)
 
 
 def _find_image(client: Any, name: str, platform: str | None) -> Values:
@@ -709,7 +720,8 @@ def _inspect(client: Any, container_id: str, state: Values) -> Values:
     if not running:
         # A plan then shows that the container does not run though it must.
         found |= {"exitCode": container["State"]["ExitCode"], "mustRun": False}
-    return found
+    lists = [name for name, prop in Container.table.items() if is_computed_list(prop)]
+    return found | {name: found.get(name) or state.get(name) or [] for name in lists}
 
 
 def _connect(client: Any, container_id: str, networks: list[Values]) -> None:

@@ -27,6 +27,9 @@ _BCRYPT_MAX_BYTES = 72
 class _Stored(Resource):
     """A resource that lives in the state only."""
 
+    # The official plugin is built on Terraform's plugin framework, whose schemas do not say it.
+    schema_says_what_replaces = False
+
     @override
     def read(self, resource_id: str, state: Values) -> tuple[str, Values]:
         return resource_id, state
@@ -45,7 +48,7 @@ class RandomPassword(_Stored):
         "lower": Boolean(computed=True, default=True, replaces=True),
         "upper": Boolean(computed=True, default=True, replaces=True),
         "numeric": Boolean(computed=True, default=True, replaces=True),
-        "number": Boolean(computed=True, replaces=True, output_only=True),
+        "number": Boolean(computed=True, replaces=True),
         "special": Boolean(computed=True, default=True, replaces=True),
         "minLower": Integer(computed=True, default=0, replaces=True),
         "minUpper": Integer(computed=True, default=0, replaces=True),
@@ -61,7 +64,7 @@ class RandomPassword(_Stored):
     @override
     def plan(cls, old: Values | None, inputs: Values) -> Values:
         """Foretell the outputs; `number` is the deprecated name of `numeric`."""
-        numeric = inputs.get("numeric", True)
+        numeric = inputs.get("numeric", inputs.get("number", True))
         return super().plan(old, inputs | {"numeric": numeric, "number": numeric})
 
     @override

@@ -4,7 +4,8 @@ A provider describes each of its resource types by one table of properties. The 
 the tables are those of the official plugins, which wrap Terraform providers: a value that is absent
 equals the zero value of its type, an absent `computed` property keeps its value, and sets ignore
 order. A change inside a list of objects replaces the resource only if the changed field says so,
-inside a set if any field of the changed object does.
+inside a set if any field of the changed object does. A `computed` list that the state lacks is a
+change too.
 Source: pulumi-terraform-bridge 3.137 (pkg/tfbridge) and terraform-plugin-sdk 2 (helper/schema).
 """
 
@@ -304,6 +305,9 @@ def _diff_object(table: Table, old: Values, new: Values, path: str) -> Iterator[
 def _diff_value(prop: Property, old: Any, new: Any, path: str) -> Iterator[tuple[str, Change]]:
     if prop.kind is Kind.OBJECT and old and new and UNKNOWN not in (old, new):
         yield from _diff_object(prop.fields, old, new, f"{path}.")
+    elif is_computed_list(prop) and old is None and new is None:
+        # Only a creation that failed leaves it so: the rest of it is lost too.
+        yield path, Change(ChangeKind.ADD, prop.replaces)
     elif prop.kind in (Kind.LIST, Kind.SET) and UNKNOWN not in (old, new):
         yield from _diff_elements(prop, old or [], new or [], path)
     elif prop.kind is Kind.MAP and UNKNOWN not in (old, new):
@@ -313,6 +317,11 @@ def _diff_value(prop: Property, old: Any, new: Any, path: str) -> Iterator[tuple
             yield from ((f"{path}.{key}", change) for change in changed)
     else:
         yield from ((path, change) for change in _changed(old, new, prop.replaces))
+
+
+def is_computed_list(prop: Property) -> bool:
+    """Whether it is a list or set that the server provides where the user does not."""
+    return prop.computed and prop.kind in (Kind.LIST, Kind.SET)
 
 
 def _diff_elements(

@@ -14,7 +14,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from threading import Event
 from typing import Any, ClassVar, NoReturn
 
 import grpc
@@ -29,6 +28,7 @@ from offline.providers.schema import Change, ChangeKind, Kind, Table, Values
 
 _MAX_MESSAGE_BYTES = 400 * 1024 * 1024
 _MAX_OPERATIONS = 64
+_ENGINE_CHECK_SECONDS = 1
 # What the engine itself puts among the inputs of a provider.
 _ENGINE_CONFIG = ("version", "pluginDownloadURL", "pluginChecksums")
 
@@ -49,7 +49,9 @@ class ProviderError(Exception):
 
 
 class InitializationError(ProviderError):
-    """A resource was created or updated, but not all the way; its state has to be kept.
+    """A resource was created but something failed afterwards, or its update failed.
+
+    The engine keeps the state, and updates the resource the next time.
 
     Attributes:
         resource_id: the ID of the resource.
@@ -70,21 +72,21 @@ class Resource(ABC):
         table: its properties.
         delete_before_replace: whether the old one must go before the new one is created. Resources
             with a name of the user's choice always do so.
+        schema_says_what_replaces: whether the package's schema marks what replaces the resource.
     """
 
     token: ClassVar[str]
     table: ClassVar[Table]
     delete_before_replace: ClassVar[bool] = False
+    schema_says_what_replaces: ClassVar[bool] = True
 
-    def __init__(self, config: Values, cancelled: Event) -> None:
+    def __init__(self, config: Values) -> None:
         """Prepare an operation.
 
         Args:
             config: the provider configuration, with defaults.
-            cancelled: set when the user wants to stop.
         """
         self.config = config
-        self.cancelled = cancelled
 
     @classmethod
     def plan(cls, old: Values | None, inputs: Values) -> Values:
@@ -160,7 +162,6 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         self._config_table = config
         self._resources = {resource.token: resource for resource in resources}
         self._config: Values = {}
-        self._cancelled = Event()
 
     @override
     def GetPluginInfo(self, request: Any, context: Any) -> plugin_pb2.PluginInfo:
@@ -177,9 +178,12 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                     "provider": {"inputProperties": _schema_properties(self._config_table)},
                     "resources": {
                         token: {
-                            "properties": _schema_properties(resource.table),
+                            "properties": _schema_properties(
+                                resource.table, resource.schema_says_what_replaces
+                            ),
                             "inputProperties": _schema_properties(
-                                {k: p for k, p in resource.table.items() if not p.output_only}
+                                {k: p for k, p in resource.table.items() if not p.output_only},
+                                resource.schema_says_what_replaces,
                             ),
                             "requiredInputs": [k for k, p in resource.table.items() if p.required],
                         }
@@ -191,7 +195,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @override
     def Cancel(self, request: Any, context: Any) -> empty_pb2.Empty:
-        self._cancelled.set()
+        # As the bridge does: what has begun goes on to its end.
         return empty_pb2.Empty()
 
     @override
@@ -295,7 +299,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         outputs = resource.plan(olds, _unmarshal(request.news))
         if not request.preview:
             with _reporting(context, resource):
-                outputs = self._operation(resource).update(request.id, olds, outputs)
+                try:
+                    outputs = self._operation(resource).update(request.id, olds, outputs)
+                except ProviderError as error:
+                    # As the bridge does: the state gets the new values of an update that failed.
+                    raise InitializationError(str(error), request.id, outputs) from error
         return provider_pb2.UpdateResponse(properties=_marshal(resource.table, outputs))
 
     @override
@@ -313,7 +321,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return self._resources[token]
 
     def _operation(self, resource: type[Resource]) -> Resource:
-        return resource(self._config, self._cancelled)
+        return resource(self._config)
 
     def _decode(self, config: Values) -> Values:
         """Provider configuration with its types; Pulumi hands it over as JSON texts."""
@@ -355,12 +363,16 @@ def serve(provider: Provider) -> None:
     Args:
         provider: the package.
     """
+    engine = os.getppid()
     server, port = start(provider)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    # The engine stops a provider with an interrupt.
+    # The engine stops a provider with an interrupt, unless it is killed itself.
     with suppress(KeyboardInterrupt):
-        server.wait_for_termination()
+        while server.wait_for_termination(_ENGINE_CHECK_SECONDS):
+            if os.getppid() != engine:
+                # Without waiting for the operations, whose results nobody would record.
+                os._exit(1)
 
 
 @contextmanager
@@ -450,7 +462,7 @@ _SCHEMA_TYPES = {
 }
 
 
-def _schema_properties(table: Table) -> Values:
+def _schema_properties(table: Table, says_what_replaces: bool = False) -> Values:
     """The table as Pulumi's package schema has it; objects are open there."""
     properties: Values = {}
     for name, prop in table.items():
@@ -459,7 +471,7 @@ def _schema_properties(table: Table) -> Values:
             entry["items"] = {"type": _SCHEMA_TYPES[prop.element.kind]}
         if prop.secret:
             entry["secret"] = True
-        if prop.replaces:
+        if prop.replaces and says_what_replaces:
             entry["willReplaceOnChanges"] = True
         properties[name] = entry
     return properties

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from threading import Event
 from typing import Any
 
 import grpc
@@ -151,7 +150,6 @@ class ProviderHost:
 def hosting(provider: server.Provider, **config: Any) -> Iterator[ProviderHost]:
     """Serve a provider in this process, configured for this host only."""
     own = copy.copy(provider)
-    own._cancelled = Event()
     grpc_server, port = server.start(own)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -329,22 +329,26 @@ def test_container_that_does_not_become_healthy_is_kept_in_the_state(
     assert inspect(docker_client, failed.value.kept)["Name"] == f"/{name}"
 
 
-def test_waiting_ends_when_the_user_cancels(postgres_image: str, name: str) -> None:
-    with hosting(PROVIDER) as host:
-        timer = threading.Timer(1, host.stub.Cancel, [empty_pb2.Empty()])
-        timer.start()
-        inputs = {
-            "name": name,
-            "image": postgres_image,
-            "healthcheck": {"tests": ["CMD", "false"], "interval": "1s"},
-            "wait": True,
-            **SLEEP,
-        }
-        with pytest.raises(OperationError, match=f"cancelled while container {name}") as failed:
-            host.create(Container.token, inputs)
-        timer.join()
-        assert failed.value.kept
-        host.delete(failed.value.kept)
+def test_waiting_goes_on_when_the_user_cancels(
+    docker_client: docker.DockerClient,
+    deploy: Deploy,
+    host: ProviderHost,
+    postgres_image: str,
+    name: str,
+) -> None:
+    timer = threading.Timer(1, host.stub.Cancel, [empty_pb2.Empty()])
+    timer.start()
+    container = deploy(
+        Container,
+        name=name,
+        image=postgres_image,
+        entrypoints=["bash", "-c"],
+        command=["sleep 3; touch /tmp/up; sleep 60"],
+        healthcheck={"tests": ["CMD", "test", "-e", "/tmp/up"], "interval": "1s"},
+        wait=True,
+    )
+    timer.join()
+    assert inspect(docker_client, container)["State"]["Health"]["Status"] == "healthy"
 
 
 def test_waiting_needs_a_health_check(deploy: Deploy, postgres_image: str, name: str) -> None:
@@ -353,7 +357,11 @@ def test_waiting_needs_a_health_check(deploy: Deploy, postgres_image: str, name:
 
 
 def test_port_that_is_taken_is_named(
-    docker_client: docker.DockerClient, deploy: Deploy, postgres_image: str, name: str
+    docker_client: docker.DockerClient,
+    deploy: Deploy,
+    host: ProviderHost,
+    postgres_image: str,
+    name: str,
 ) -> None:
     ports = [{"internal": 80, "ip": "127.0.0.1"}]
     first = deploy(Container, name=name, image=postgres_image, ports=ports, **SLEEP)
@@ -362,6 +370,8 @@ def test_port_that_is_taken_is_named(
         deploy(Container, name=f"{name}-2", image=postgres_image, ports=taken, **SLEEP)
     assert failed.value.kept
     assert inspect(docker_client, failed.value.kept)["State"]["Status"] == "created"
+    # Once the port is free, `up` replaces the container: an update would leave it as it is.
+    assert host.diff(failed.value.kept, failed.value.kept.inputs).replaces
 
 
 def test_container_of_a_missing_image_leaves_nothing(

@@ -59,6 +59,7 @@ def test_passwords_differ(random: ProviderHost) -> None:
         ({"special": False}, string.ascii_letters + string.digits),
         ({"special": False, "upper": False, "lower": False}, string.digits),
         ({"numeric": False, "special": False}, string.ascii_letters),
+        ({"number": False, "special": False}, string.ascii_letters),
         ({"lower": False, "upper": False, "numeric": False, "overrideSpecial": "_-"}, "_-"),
     ],
 )

@@ -17,6 +17,7 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from pulumi.runtime.rpc import UNKNOWN, is_rpc_secret, wrap_rpc_secret
 
 from offline.providers import docker, postgresql, random
+from offline.providers.schema import known
 from offline.providers.server import Provider
 from offline.tests.provider_host import CheckError, Deployed, OperationError, hosting
 
@@ -40,6 +41,25 @@ def test_executable_answers_on_the_port_it_prints(name: str, tmp_path: Path) -> 
                 assert stub.GetPluginInfo(empty_pb2.Empty(), timeout=30).version
         finally:
             process.terminate()
+
+
+def test_provider_ends_with_a_killed_engine() -> None:
+    provider = [str(BIN / "pulumi-resource-random"), "127.0.0.1:1"]
+    start = f"import subprocess, time; subprocess.Popen({provider}); time.sleep(60)"
+    with subprocess.Popen(
+        [sys.executable, "-c", start],
+        env=os.environ | {"PODIUM_PYTHON": sys.executable},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as engine:
+        assert engine.stdout is not None
+        port = engine.stdout.readline().strip()
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = provider_pb2_grpc.ResourceProviderStub(channel)
+            assert stub.GetPluginInfo(empty_pb2.Empty(), timeout=30).version
+        engine.kill()
+        # The provider has the other end: no more than the end of the file is left of it.
+        assert engine.stdout.read() == ""
 
 
 @pytest.mark.parametrize(
@@ -121,6 +141,25 @@ def test_environment_completes_the_configuration(monkeypatch: pytest.MonkeyPatch
     )
 
 
+def test_update_that_failed_leaves_the_new_values_in_the_state() -> None:
+    inputs = {"name": "r", "password": "old"}
+    with hosting(postgresql.PROVIDER, host="127.0.0.1", port=1) as started:
+        outputs = known(started.preview(postgresql.Role.token, inputs))
+        role = Deployed(postgresql.Role.token, "r", inputs, outputs, frozenset())
+        with pytest.raises(OperationError, match="Connection refused") as failed:
+            started.update(role, inputs | {"password": "new"})
+        assert failed.value.kept
+        assert failed.value.kept.outputs["password"] == "new"
+        # Nothing is left to be done, so that the role keeps its old password.
+        assert started.diff(failed.value.kept, inputs | {"password": "new"}).changes == {}
+
+
+def test_cancellation_is_left_to_the_engine() -> None:
+    with hosting(random.PROVIDER) as started:
+        started.stub.Cancel(empty_pb2.Empty())
+        assert started.create(random.RandomId.token, {"byteLength": 1}).outputs["hex"]
+
+
 def test_preview_needs_no_server() -> None:
     with hosting(postgresql.PROVIDER, host="127.0.0.1", port=1) as started:
         assert started.preview(postgresql.Role.token, {"name": "r"})["name"] == "r"
@@ -152,3 +191,19 @@ def test_schema_lists_the_resources(provider: Provider) -> None:
     for token, resource in schema["resources"].items():
         assert token.startswith(f"{schema['name']}:index/")
         assert resource["inputProperties"].keys() <= resource["properties"].keys()
+
+
+@pytest.mark.parametrize(
+    ("provider", "token", "says"),
+    [
+        (docker.PROVIDER, docker.Network.token, True),
+        (random.PROVIDER, random.RandomPassword.token, False),
+    ],
+)
+def test_schema_says_what_replaces_where_the_official_one_does(
+    provider: Provider, token: str, says: bool
+) -> None:
+    with hosting(provider) as started:
+        schema = json.loads(started.stub.GetSchema(provider_pb2.GetSchemaRequest()).schema)
+    properties = schema["resources"][token]["inputProperties"].values()
+    assert any(prop.get("willReplaceOnChanges") for prop in properties) is says

@@ -12,7 +12,7 @@ from pulumi._types import input_type_py_to_pulumi_names
 from pulumi.runtime.rpc import UNKNOWN
 
 from offline.providers import docker, postgresql, random
-from offline.providers.schema import Table, Values, known
+from offline.providers.schema import Table, Values, is_computed_list, known
 from offline.providers.server import Resource
 from offline.tests.provider_host import Deployed, ProviderHost, hosting
 
@@ -212,6 +212,7 @@ CASES: dict[type[Resource], tuple[Values, Values, Values]] = {
             "lower": False,
             "upper": False,
             "numeric": False,
+            "number": False,
             "special": False,
             "minLower": 1,
             "minUpper": 1,
@@ -254,7 +255,10 @@ def deploy(hosts: dict[str, ProviderHost]) -> Any:
 
     def pretend(resource: type[Resource], inputs: Values) -> tuple[ProviderHost, Deployed]:
         started = hosts[resource.token.split(":")[0]]
-        outputs = known(started.preview(resource.token, inputs))
+        lists: Values = {
+            name: [] for name, prop in resource.table.items() if is_computed_list(prop)
+        }
+        outputs = lists | known(started.preview(resource.token, inputs))
         checked = started.check(resource.token, inputs)
         return started, Deployed(resource.token, "id", checked, outputs, frozenset())
 
@@ -364,3 +368,11 @@ def test_preview_of_a_container_knows_its_inputs_only(hosts: dict[str, ProviderH
     ]
     assert outputs["restart"] == "no"
     assert outputs["mustRun"] is True
+
+
+def test_container_whose_creation_failed_is_replaced(hosts: dict[str, ProviderHost]) -> None:
+    inputs = {"name": "c", "image": "i", "ports": [{"internal": 80, "external": 8080}]}
+    created = known(hosts["docker"].preview(docker.Container.token, inputs))
+    checked = hosts["docker"].check(docker.Container.token, inputs)
+    failed = Deployed(docker.Container.token, "id", checked, created, frozenset())
+    assert "entrypoints" in hosts["docker"].diff(failed, inputs).replaces
