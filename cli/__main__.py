@@ -1,6 +1,7 @@
 """The command `podium`: `python -m cli`."""
 
 import re
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -20,11 +21,13 @@ from cli.commands.stacks import stacks
 from cli.commands.status import status
 from cli.commands.up import up
 from cli.commands.urls import urls
+from cli.processes import Terminated, raise_terminated
 from cli.stack import DEFAULT_STACK, Stack, cli_message
 from infra.kestra.client import KestraError
 
-# What a shell reports for a command that ended by Ctrl-C.
+# What a shell reports for a command that ended by Ctrl-C, and by SIGTERM.
 _INTERRUPTED = 130
+_TERMINATED = 143
 # A name that Pulumi and Docker take, which organization and project may precede.
 _STACK_NAME = re.compile(r"(?:[a-zA-Z0-9][\w.-]*/){0,2}[a-zA-Z0-9][\w.-]*", re.ASCII)
 _NAME_LENGTH = 100
@@ -50,6 +53,8 @@ class _Podium(click.Group):
         except subprocess.CalledProcessError as error:
             message = f"{' '.join(error.cmd)}: {error.stderr.strip()}"
             raise click.ClickException(message) from error
+        except Terminated:
+            raise click.exceptions.Exit(_TERMINATED) from None
         except KeyboardInterrupt:
             raise click.exceptions.Exit(_INTERRUPTED) from None
         # A command returns its exit code; one that returns nothing has succeeded.
@@ -86,4 +91,5 @@ for _command in (up, down, run, status, logs, psql, open_page, urls, report, sta
     main.add_command(_command)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, raise_terminated)
     sys.exit(main(prog_name="podium"))

@@ -39,7 +39,7 @@ def prepare() -> None:
     environment["PATH"] = os.pathsep.join([*first, environment["PATH"]])
     if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & environment.keys():
         environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase_file())
-    if not _has_backend():
+    if not (os.environ.get("PULUMI_ACCESS_TOKEN") or backend_url()):
         subprocess.run(["pulumi", "login", "--local"], check=True, capture_output=True, text=True)
 
 
@@ -90,12 +90,13 @@ def _passphrase_file() -> Path:
     return path
 
 
-def _has_backend() -> bool:
-    """Returns whether the user names a backend for the state or is logged in to one."""
-    if os.environ.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_ACCESS_TOKEN"):
-        return True
+def backend_url() -> str:
+    """Returns the URL of the backend for the state, or nothing where none was chosen."""
+    if url := os.environ.get("PULUMI_BACKEND_URL"):
+        return url
     credentials = _pulumi_home() / "credentials.json"
-    return credentials.exists() and bool(json.loads(credentials.read_text()).get("current"))
+    content = json.loads(credentials.read_text()) if credentials.exists() else {}
+    return str(content.get("current") or "")
 
 
 def _pulumi_home() -> Path:

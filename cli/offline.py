@@ -1,9 +1,10 @@
 """The only module that uses offline/: its executable `setup` and its data file `stack.yaml`."""
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import yaml
@@ -27,6 +28,15 @@ class OfflineStack:
     taxi_folder: str
     notice: str
 
+    def images_of(self, settings: Mapping[str, Any]) -> list[str]:
+        """Returns the images among a stack's settings that are built here.
+
+        Args:
+            settings: the stack's settings by their keys.
+        """
+        keys = [key for key in self.config if key.endswith("Image")]
+        return [self.config[key] for key in keys if settings.get(key) == self.config[key]]
+
 
 def load_stack() -> OfflineStack:
     """Reads `offline/stack.yaml`."""
@@ -49,15 +59,21 @@ def build_engine() -> Path:
     return Path(_setup("engine"))
 
 
-def build_images() -> None:
-    """Builds the images that are missing."""
-    _setup("images")
+def build_images(images: Sequence[str]) -> None:
+    """Builds those of these images that are missing.
+
+    Args:
+        images: their references, such as podium-offline/nginx:1.
+    """
+    if images:
+        names = (image.rpartition("/")[2].partition(":")[0] for image in images)
+        _setup("images", *names)
 
 
-def _setup(command: str) -> str:
+def _setup(*command: str) -> str:
     """Runs a command of `offline/setup`, which prints its progress and its errors on stderr."""
     result = subprocess.run(
-        [str(FOLDER / "setup"), command], stdout=subprocess.PIPE, text=True, check=False
+        [str(FOLDER / "setup"), *command], stdout=subprocess.PIPE, text=True, check=False
     )
     if result.returncode:
         raise click.exceptions.Exit(result.returncode)

@@ -13,10 +13,19 @@ def list_containers(stack: Stack) -> dict[str, Container]:
     Raises:
         docker.errors.DockerException: the Docker Engine does not answer.
     """
-    labels = [f"podium.project={stack.project}", f"podium.stack={stack.short_name}"]
-    containers = docker.from_env().containers.list(all=True, filters={"label": labels})
+    containers = docker.from_env().containers.list(all=True, filters=of_stack(stack))
     prefix = stack.container_name("")
     return {str(item.name).removeprefix(prefix): item for item in containers}
+
+
+def health_of(container: Container) -> str:
+    """Returns what the health check of a container says, or nothing where it has none."""
+    return str(container.attrs["State"].get("Health", {}).get("Status", ""))
+
+
+def of_stack(stack: Stack) -> dict[str, str | list[str] | bool]:
+    """Returns the filter by which Docker lists what belongs to a stack."""
+    return {"label": [f"podium.project={stack.project}", f"podium.stack={stack.short_name}"]}
 
 
 def container_of(stack: Stack, service: str) -> str:

@@ -1,6 +1,8 @@
 """The stack that a command works on."""
 
+import json
 import os
+import subprocess
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -11,13 +13,13 @@ from pulumi.automation import CommandError, LocalWorkspace, StackNotFoundError
 from cli import environment, offline, stack_settings
 from cli.processes import PROJECT_FOLDER
 
-# The stack keeps its answer to "which parts?" as a tag.
 DEFAULT_STACK = "dev"
+# Under which Pulumi keeps the answer to "which plugins?".
 _PARTS_TAG = "podium:parts"
 
 
 class Parts(StrEnum):
-    """What a stack is made of: Pulumi's plugins and public images, or Podium's offline parts."""
+    """Which plugins a stack uses: Pulumi's official ones, or Podium's offline providers."""
 
     OFFICIAL = "official"
     OFFLINE = "offline"
@@ -71,7 +73,7 @@ class Stack:
 
     @property
     def parts(self) -> Parts | None:
-        """What the stack is made of, or None if that is not decided yet.
+        """Which plugins the stack uses, or None if that is not decided yet.
 
         Raises:
             StackNotFoundError: there is no such stack.
@@ -81,17 +83,32 @@ class Stack:
             # Older versions have another word for official.
             return Parts.OFFLINE if tag == Parts.OFFLINE else Parts.OFFICIAL
         # What was created without this command has no tag, and keeps its parts all the same.
-        return Parts.OFFICIAL if self.resource_count else None
+        return Parts.OFFICIAL if self.resources else None
 
     @parts.setter
     def parts(self, parts: Parts) -> None:
         self.workspace.set_tag(self.name, _PARTS_TAG, parts)
 
+    @cached_property
+    def _exported(self) -> dict[str, Any]:
+        exported: dict[str, Any] = json.loads(self._run("stack", "export"))
+        return exported
+
     @property
-    def resource_count(self) -> int:
-        """The number of resources in the stack's state."""
-        deployment = self.workspace.export_stack(self.name).deployment or {}
-        return len(deployment.get("resources") or ())
+    def deployment(self) -> dict[str, Any]:
+        """The stack's state as Pulumi exports it, with its secrets encrypted."""
+        deployment: dict[str, Any] = self._exported["deployment"]
+        return deployment
+
+    @property
+    def resources(self) -> list[dict[str, Any]]:
+        """The resources in the state, each after those on which it depends."""
+        resources: list[dict[str, Any]] = self.deployment.setdefault("resources", [])
+        return resources
+
+    def save_deployment(self) -> None:
+        """Writes the state as `deployment` has it now."""
+        self._run("stack", "import", given=json.dumps(self._exported))
 
     @cached_property
     def outputs(self) -> dict[str, Any]:
@@ -112,7 +129,7 @@ class Stack:
         """Returns the environment in which the Pulumi CLI works on this stack.
 
         Args:
-            parts: what the stack is made of.
+            parts: which plugins the stack uses.
         """
         variables = os.environ | self.workspace.env_vars
         # Pulumi uses an executable on PATH instead of a plugin.
@@ -120,6 +137,18 @@ class Stack:
         folders = [item for item in variables["PATH"].split(os.pathsep) if item != providers]
         first = [providers] if parts is Parts.OFFLINE else []
         return variables | {"PATH": os.pathsep.join([*first, *folders])}
+
+    def _run(self, *arguments: str, given: str | None = None) -> str:
+        """Runs the Pulumi CLI on this stack and returns what it prints."""
+        return subprocess.run(
+            ["pulumi", *arguments, "--stack", self.name],
+            cwd=PROJECT_FOLDER,
+            env=os.environ | self.workspace.env_vars,
+            input=given,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
 
     def with_podium(self, message: str) -> str:
         """Returns a message of the program whose fixes are commands of Podium, to be typed."""

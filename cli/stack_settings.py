@@ -51,6 +51,19 @@ def local_file(stack: str) -> Path:
     return path
 
 
+def load(stack: str) -> dict[str, Any]:
+    """Returns the settings of a stack that the user or `up` has set, encrypted ones too."""
+    return _by_key(local_file(stack))
+
+
+def load_others(stack: str) -> list[dict[str, Any]]:
+    """Returns all settings of each other stack of this project, defaults included."""
+    declared = _load(PROJECT_FOLDER / "Pulumi.yaml")["config"]
+    defaults = {key: entry["default"] for key, entry in declared.items()}
+    own = _path(stack)
+    return [defaults | _by_key(path) for path in own.parent.glob("Pulumi.*.yaml") if path != own]
+
+
 def create_stack(stack: str) -> None:
     """Creates a stack that does not exist.
 
@@ -94,6 +107,11 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise click.ClickException(f"{path} has no mapping of settings below config: fix it.")
     return {**content, "config": settings}
+
+
+def _by_key(path: Path) -> dict[str, Any]:
+    """Returns the settings in a file by their keys without the project's name."""
+    return {key.rpartition(":")[2]: value for key, value in _load(path)["config"].items()}
 
 
 def _is_secret(value: Any) -> bool:

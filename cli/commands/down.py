@@ -4,6 +4,7 @@ import click
 from pulumi.automation import StackNotFoundError
 
 from cli import setup
+from cli.repair import remove_leftovers, stop_cut_off
 from cli.stack import Stack
 from cli.update import run_update
 
@@ -18,5 +19,7 @@ def down(stack: Stack) -> int:
         click.echo(f"There is no stack {stack.name}: nothing to delete.")
         return 0
     setup.start_docker()
+    remove_leftovers(stack)
+    stop_cut_off(stack)
     # Its preview finds protected volumes before anything is deleted.
-    return run_update(stack, parts, "destroy")
+    return run_update(stack, parts, "destroy").code

@@ -9,7 +9,7 @@ from cli.stack import Stack
 @click.command()
 @click.pass_obj
 def stacks(stack: Stack) -> None:
-    """List the stacks of this project, with their parts."""
+    """List the stacks of this project, with their plugins."""
     rows = [
         [
             found.name,
@@ -22,4 +22,4 @@ def stacks(stack: Stack) -> None:
     if not rows:
         click.echo(f"There is no stack yet: {stack.podium} up")
         return
-    print_table(("Stack", "Parts", "Resources", "Last update (UTC)"), rows)
+    print_table(("Stack", "Plugins", "Resources", "Last update (UTC)"), rows)

@@ -7,9 +7,9 @@ from typing import Any
 import click
 from docker.models.containers import Container
 
-from cli import offline
+from cli import offline, stack_settings
 from cli.output import console, print_table
-from cli.services import list_containers
+from cli.services import health_of, list_containers
 from cli.stack import Parts, Stack
 from infra.kestra.client import KestraClient, KestraError
 
@@ -24,9 +24,9 @@ WHERE NOT datistemplate AND datname <> 'postgres' ORDER BY datname
 @click.pass_obj
 def status(stack: Stack) -> None:
     """Show the services, databases and flows of the stack."""
-    parts = stack.parts
-    console.print(f"Stack {stack.name}: {parts or 'no'} parts", style="bold")
-    if parts is Parts.OFFLINE:
+    plugins = stack.parts
+    console.print(f"Stack {stack.name}: {plugins or 'no'} plugins", style="bold")
+    if plugins is Parts.OFFLINE or offline.load_stack().images_of(stack_settings.load(stack.name)):
         console.print(offline.load_stack().notice)
     console.print()
     containers = list_containers(stack)
@@ -34,13 +34,13 @@ def status(stack: Stack) -> None:
         console.print(f"It is not up: {stack.podium} up")
         return
     services = [[name, *_service(item)] for name, item in sorted(containers.items())]
-    print_table(("Service", "State", "Health", "Ports", "Memory"), services)
+    print_table(("Service", "State", "Health", "Ports", "Memory", "Image"), services)
     print_table(("Database", "Size"), _databases(containers.get("postgres")))
     print_table(("Flow", "Revision", "Last execution"), _flows(stack.outputs))
 
 
 def _service(container: Container) -> list[str]:
-    """Returns state, health, published ports and used memory of a container."""
+    """Returns state, health, published ports, used memory and image of a container."""
     state = container.attrs["State"]
     bindings = container.attrs["HostConfig"]["PortBindings"] or {}
     ports = [
@@ -55,7 +55,8 @@ def _service(container: Container) -> list[str]:
         # As `docker stats` shows it: without the files that the kernel could drop.
         cached = usage["stats"].get("total_inactive_file", usage["stats"].get("inactive_file", 0))
         memory = f"{(usage['usage'] - cached) / 2**20:.0f} MiB"
-    return [state["Status"], state.get("Health", {}).get("Status", ""), ", ".join(ports), memory]
+    tags = container.image.tags if container.image else []
+    return [state["Status"], health_of(container), ", ".join(ports), memory, ", ".join(tags)]
 
 
 def _databases(container: Container | None) -> list[list[str]]:

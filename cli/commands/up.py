@@ -1,25 +1,30 @@
 """`podium up`."""
 
-import errno
 import shlex
-import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 
 import click
 import pulumi
 from pulumi.automation import CommandError, ConfigValue, StackNotFoundError
 
-from cli import offline, setup, stack_settings
+from cli import offline, ports, setup, stack_settings
+from cli.logins import repair_logins, set_password
 from cli.output import console, step
 from cli.processes import PROJECT_FOLDER, run_logged
-from cli.services import list_containers
+from cli.repair import repair
+from cli.services import health_of, list_containers
 from cli.stack import Parts, Stack, cli_message
 from cli.update import run_update
 from infra.settings import Settings, SettingsError
 
 _PLUGINS = ("docker", "postgresql", "random")
+# Another program may take a port after it was chosen, but hardly three times.
+_ATTEMPTS = 3
+_PORT_HINT = """\
+Another program is using a port of {service}: free it, or choose another one:
+{podium} pulumi config set {service}Port <port>; then {podium} up"""
 
 
 @click.command()
@@ -32,19 +37,44 @@ def up(stack: Stack) -> int:
     except StackNotFoundError:
         stack_settings.create_stack(stack.name)
         parts = None
+    is_new = parts is None
     if parts is None:
         settings = _load_settings(stack)
-        parts = _choose_parts(stack, settings)
-        _configure(stack, parts, settings)
+        parts = _choose_plugins(stack)
+        _configure(stack, _choose_images(stack, parts, settings))
+        _choose_ports(stack, settings, settings.ports)
         stack.parts = parts
     else:
         _check_admin_email(stack)
-    if parts is Parts.OFFLINE:
-        offline.build_images()
-    code = run_update(stack, parts, "up", "--skip-preview")
+    chosen = stack_settings.load(stack.name)
+    offline_images = offline.load_stack().images_of(chosen)
+    offline.build_images(offline_images)
+    repair(stack, parts)
+    if "postgresPassword" in chosen and _is_healthy(stack, "postgres"):
+        # The server keeps the password of its first start, and the providers use this one.
+        set_password(stack, "postgres", _load_settings(stack).postgres_password or "")
+    for _ in range(_ATTEMPTS):
+        code, services = run_update(stack, parts, "up", "--skip-preview")
+        if not (is_new and services):
+            break
+        # The ports of the other services are taken by this stack itself.
+        settings = _load_settings(stack)
+        _choose_ports(
+            stack, settings, [key for key in settings.ports if key.startswith(tuple(services))]
+        )
+    for service in services:
+        click.echo(_PORT_HINT.format(service=service, podium=stack.podium), err=True)
     if code == 0:
-        _print_ends(stack, parts)
+        repair_logins(stack)
+        _print_ends(stack)
+        if parts is Parts.OFFLINE or offline_images:
+            console.print(offline.load_stack().notice)
     return code
+
+
+def _is_healthy(stack: Stack, service: str) -> bool:
+    container = list_containers(stack).get(service)
+    return container is not None and health_of(container) == "healthy"
 
 
 def _load_settings(stack: Stack) -> Settings:
@@ -77,92 +107,97 @@ def _check_admin_email(stack: Stack) -> None:
         )
 
 
-def _choose_parts(stack: Stack, settings: Settings) -> Parts:
-    """Gets the official plugins and images, and falls back on the offline parts."""
-    images = [*settings.images.values()]
-    if settings.taxi_folder:
-        images.append(settings.files_image)
-    # First, because a Docker Engine that does not answer is no reason to go offline.
-    missing = [image for image in images if not _has_image(image)]
+def _choose_plugins(stack: Stack) -> Parts:
+    """Installs Pulumi's official plugins, and chooses the offline providers where that fails."""
     try:
         with step("Downloading Pulumi's plugins"):
             for name in _PLUGINS:
                 stack.workspace.install_plugin(name, version(f"pulumi-{name}"))
     except CommandError as error:
         reason = cli_message(error).splitlines()[-1]
-    else:
-        for image in missing:
-            try:
-                with step(f"Pulling the image {image}"):
-                    run_logged("docker-pull", ["docker", "pull", image])
-            except click.ClickException:
-                reason = f"docker pull {image} failed"
-                break
-        else:
-            return Parts.OFFICIAL
-    console.print(
-        f"Plugins or images are unavailable ({reason}).\nThe stack uses Podium's offline parts."
-    )
-    return Parts.OFFLINE
+        console.print(f"Pulumi's plugins are unavailable ({reason}): offline providers are used.")
+        return Parts.OFFLINE
+    return Parts.OFFICIAL
 
 
-def _has_image(image: str) -> bool:
-    command = ["docker", "images", "--quiet", image]
-    return bool(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def _choose_images(stack: Stack, parts: Parts, settings: Settings) -> dict[str, str]:
+    """Pulls the images that are missing, and chooses offline images where that fails.
 
+    Returns:
+        The settings that differ from the defaults.
 
-def _configure(stack: Stack, parts: Parts, settings: Settings) -> None:
-    """Sets what a new stack needs beyond the defaults: free ports, and the offline images."""
+    Raises:
+        click.ClickException: an image that the user has set is unavailable.
+    """
+    offline_stack = offline.load_stack()
+    set_by_user = stack_settings.load(stack.name)
+    images = {f"{service}Image": image for service, image in settings.images.items()}
     config: dict[str, str] = {}
-    if parts is Parts.OFFLINE:
-        offline_stack = offline.load_stack()
-        config |= offline_stack.config
-        if settings.taxi_folder is None:
-            folder = offline_stack.taxi_folder
-            (PROJECT_FOLDER / folder).mkdir(parents=True, exist_ok=True)
-            config["taxiSource"] = folder
-            console.print(f"Put the taxi files into {folder}, or set taxiSource to their folder.")
-    for key, port in _free_ports(settings.bind_address, settings.ports).items():
-        if port != (wanted := settings.ports[key]):
-            console.print(f"Port {wanted} is taken on this machine: {key} is {port}.")
-            config[key] = str(port)
+
+    def choose(key: str, image: str) -> None:
+        if image in offline_stack.config.values() or _is_available(image):
+            return
+        if key in set_by_user:
+            raise click.ClickException(
+                f"{stack.project}:{key} = {image} is neither on this machine nor can it be pulled. "
+                f"Pull or load it, or use the default: {stack.podium} pulumi config rm {key}"
+            )
+        config[key] = offline_stack.config[key]
+        console.print(f"The image {image} is unavailable: {config[key]} is used.")
+
+    for key, image in images.items():
+        choose(key, image)
+    if (parts is Parts.OFFLINE or config) and settings.taxi_folder is None:
+        folder = offline_stack.taxi_folder
+        (PROJECT_FOLDER / folder).mkdir(parents=True, exist_ok=True)
+        config["taxiSource"] = folder
+        console.print(f"Put the taxi files into {folder}, or set taxiSource to their folder.")
+    if settings.taxi_folder or "taxiSource" in config:
+        images["filesImage"] = settings.files_image
+        choose("filesImage", settings.files_image)
+    if settings.registry_prefix and config.keys() & images.keys():
+        # No mirror has the offline images.
+        config = images | config | {"registryPrefix": ""}
+    return config
+
+
+def _is_available(image: str) -> bool:
+    """Returns whether an image is on this machine, pulled if it is not."""
+    command = ["docker", "images", "--quiet", image]
+    if subprocess.run(command, check=True, capture_output=True, text=True).stdout:
+        return True
+    try:
+        with step(f"Pulling the image {image}"):
+            run_logged("docker-pull", ["docker", "pull", image])
+    except click.ClickException:
+        return False
+    return True
+
+
+def _choose_ports(stack: Stack, settings: Settings, keys: Iterable[str]) -> None:
+    """Sets those ports of a new stack that are taken to the next free ones."""
+    config = {}
+    wanted = settings.ports
+    with ports.reserving():
+        for key, port in ports.choose(stack, settings.bind_address, wanted, keys).items():
+            if port != wanted[key]:
+                console.print(f"Port {wanted[key]} is taken on this machine: {key} is {port}.")
+                config[key] = str(port)
+        _configure(stack, config)
+
+
+def _configure(stack: Stack, config: Mapping[str, str]) -> None:
     if config:
         values = {key: ConfigValue(value) for key, value in config.items()}
         stack.workspace.set_all_config(stack.name, values)
 
 
-def _free_ports(address: str, wanted: Mapping[str, int]) -> dict[str, int]:
-    """Returns for each port itself or the next one that is free and not wanted by another."""
-    chosen: dict[str, int] = {}
-    for key, port in wanted.items():
-        others = set(wanted.values()) - {port} | set(chosen.values())
-        candidates = (item for item in range(port, 65536) if item not in others)
-        chosen[key] = next((item for item in candidates if _is_free(address, item)), port)
-    return chosen
-
-
-def _is_free(address: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As Docker does: a port whose last connection is just closing counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            # Of an address on another Docker host nothing is known here.
-            return error.errno != errno.EADDRINUSE
-    return True
-
-
-def _print_ends(stack: Stack, parts: Parts) -> None:
-    """Prints where the services answer, and what the user should know of them."""
+def _print_ends(stack: Stack) -> None:
+    """Prints where the services answer, and which do not."""
     outputs = stack.outputs
     console.print(f"\nKestra:    {outputs['kestraUrl']} as {outputs['kestraUser']}")
     console.print(f"pgAdmin:   {outputs['pgadminUrl']} as {outputs['pgadminUser']}")
     console.print(f"Passwords: {stack.podium} urls --show-passwords")
-    if parts is Parts.OFFLINE:
-        console.print(offline.load_stack().notice)
     for service, container in list_containers(stack).items():
-        # `up` compares with its state, not with Docker.
         if container.status != "running":
-            console.print(f"{service} is not running: docker start {container.name}")
+            console.print(f"{service} is not running: {stack.podium} logs {service}")

@@ -9,14 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import docker
+import psycopg
 import pytest
 
 from cli import environment, offline, setup
 from cli.__main__ import main
 from infra import settings
+from tests.unit.cli.fake_docker import FakeDocker
 from tests.unit.harness import PROJECT
 
 ROOT = Path(__file__).parents[3]
@@ -31,6 +36,8 @@ OFFLINE_STACK: dict[str, Any] = {
     "taxiFolder": "data/taxi",
     "notice": "Some parts are Podium's own.",
 }
+
+NEW_STACK: dict[str, Any] = {"tags": {}, "config": {}, "resources": [], "pending_operations": []}
 
 # Replaces pulumi, docker and offline/setup: notes what it is asked for, keeps what was set in a
 # file, and fails or is slow where the file says so.
@@ -49,7 +56,8 @@ def note(call):
         calls.write(json.dumps([call, known]) + chr(10))
 
 
-note(" ".join(words))
+# SQL with a password in it comes on standard input.
+note(" ".join([*words, "<", sys.stdin.read()] if "-qU" in words else words))
 for beginning, message in state["failing"].items():
     if " ".join(words).startswith(beginning):
         sys.exit(message)
@@ -80,34 +88,46 @@ match words:
     case ["pulumi", "version"]:
         print("v3.259.0")
     case ["pulumi", "stack", "init", name]:
-        state["stacks"][name] = {"tags": {}, "config": {}, "resources": []}
+        state["stacks"][name] = state["new"]
     case ["pulumi", "stack", "rm", name, "--yes"]:
         del state["stacks"][name]
     case ["pulumi", "stack", "tag", "ls", "--json"]:
         print(json.dumps(stack["tags"]))
     case ["pulumi", "stack", "tag", "set", key, value]:
         stack["tags"][key] = value
-    case ["pulumi", "stack", "export", "--show-secrets"]:
-        print(json.dumps({"version": 3, "deployment": {"resources": stack["resources"]}}))
+    case ["pulumi", "stack", "export"]:
+        state_file = {key: stack[key] for key in ("resources", "pending_operations")}
+        print(json.dumps({"version": 3, "deployment": state_file}))
+    case ["pulumi", "stack", "import"]:
+        stack |= {"pending_operations": [], **json.load(sys.stdin)["deployment"]}
+    case ["pulumi", "refresh", "--yes", "--skip-preview", *_]:
+        pass
     case ["pulumi", "stack", "output", "--json", *_]:
         print(json.dumps(state["outputs"] if stack["resources"] else {}))
     case ["pulumi", "config", "--show-secrets", "--json"]:
         config = {**state["defaults"], **stack["config"]}
-        values = {key: {"value": value, "secret": False} for key, value in config.items()}
+        values = {
+            key: {"value": value, "secret": key.endswith("Password")}
+            for key, value in config.items()
+        }
         print(json.dumps({f"{state['project']}:{key}": value for key, value in values.items()}))
     case ["pulumi", "config", "set-all", *pairs]:
         stack["config"] |= dict(pair.split("=", 1) for pair in pairs if pair != "--plaintext")
-    case ["pulumi", "plugin", "install", "resource", _, _] | ["setup", "images"]:
+        config = {f"{state['project']}:{key}": value for key, value in stack["config"].items()}
+        Path(os.environ["PULUMI_OPTION_CONFIG_FILE"]).write_text(json.dumps({"config": config}))
+    case ["pulumi", "plugin", "install", "resource", _, _] | ["setup", "images", *_]:
         pass
     case ["docker", "pull" | "info" | "logs" | "exec", *_]:
         pass
     case ["setup", "path"]:
         print("/offline/bin")
     case ["pulumi", "up", "--yes", "--skip-preview", "--json"]:
-        stack["resources"] = [{}]
-        for event in state["events"]:
+        stack["resources"] = [{"type": "pulumi:pulumi:Stack", "urn": "urn"}]
+        first = state.pop("first_events", None)
+        for event in first or state["events"]:
             print_event(**event)
-        if not state["succeeds"]:
+        if first or not state["succeeds"]:
+            file.write_text(json.dumps(state))
             sys.exit(255)
         print_summary(create=1)
     case ["pulumi", "destroy", "--yes", "--json"]:
@@ -163,6 +183,11 @@ class CommandLine:
         monkeypatch.setenv("PULUMI_BACKEND_URL", folder.as_uri())
         monkeypatch.setattr(environment, "prepare", lambda: None)
         monkeypatch.setattr(setup, "start_docker", lambda: None)
+        self.docker = FakeDocker()
+        monkeypatch.setattr(docker, "from_env", lambda: self.docker)
+        # Why PostgreSQL refuses the next login of a role.
+        self.refusals: dict[str, str] = {}
+        monkeypatch.setattr(psycopg, "connect", self._connect)
         monkeypatch.setattr(offline, "FOLDER", self.folder / "offline")
         monkeypatch.setattr(settings, "_PROJECT_FILE", self.folder / "Pulumi.yaml")
         for name, module in list(sys.modules.items()):
@@ -172,6 +197,7 @@ class CommandLine:
             {
                 "project": PROJECT["name"],
                 "stacks": {},
+                "new": NEW_STACK,
                 "defaults": {
                     key: str(entry["default"]).lower() for key, entry in PROJECT["config"].items()
                 },
@@ -181,6 +207,11 @@ class CommandLine:
                     "kestraPassword": "Secret-1",
                     "pgadminUrl": "http://localhost:8085",
                     "pgadminUser": "admin@example.com",
+                    "postgresHost": "localhost",
+                    "postgresPort": 5432,
+                    "warehouseDatabase": "ny_taxi",
+                    **{f"{role}User": role for role in ("postgres", "etl", "reader")},
+                    **{f"{role}Password": "Secret-1" for role in ("postgres", "etl", "reader")},
                     "flows": {"zoomcamp/taxi_load": 1},
                 },
                 "images": [],
@@ -198,8 +229,22 @@ class CommandLine:
     def add_stack(self, *, tag: str | None = None, resources: int = 0, **config: str) -> None:
         """Makes the stack "dev" as if it had been there before."""
         tags = {"podium:parts": tag} if tag else {}
-        stack = {"tags": tags, "config": config, "resources": [{}] * resources}
-        self.set(stacks={"dev": stack})
+        resource = {"type": "pulumi:pulumi:Stack", "urn": "urn"}
+        stack = {"tags": tags, "config": config, "resources": [resource] * resources}
+        self.set(stacks={"dev": NEW_STACK | stack})
+        self.write_settings("dev", **config)
+
+    def write_settings(self, stack: str, **config: str) -> None:
+        """Writes the local settings of a stack."""
+        path = self.folder / f".podium/Pulumi.{stack}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        values = {f"{PROJECT['name']}:{key}": value for key, value in config.items()}
+        path.write_text(json.dumps({"config": values}))
+
+    def set_state(self, resources: Sequence[Any], pending: Sequence[Any] = ()) -> None:
+        """Makes the stack "dev" with these resources and pending operations."""
+        stack = {"tags": {"podium:parts": "official"}, "resources": resources}
+        self.set(stacks={"dev": NEW_STACK | stack | {"pending_operations": pending}})
 
     def replace_tool(self, name: str, script: str) -> None:
         (self._tools / name).write_text(f"#!{sys.executable} -SE\n{script}\n")
@@ -245,10 +290,10 @@ class CommandLine:
         assert isinstance(code, int)
         return Ended(code, *self._output.readouterr())
 
-    def interrupt(self, call: str, *arguments: str) -> Ended:
-        """Presses Ctrl-C while a tool is at what begins with `call`.
+    def interrupt(self, call: str, *arguments: str, number: int = signal.SIGINT) -> Ended:
+        """Sends a signal while a tool is at what begins with `call`.
 
-        The signal reaches the command and the tool, as a terminal sends it.
+        Ctrl-C reaches the tool too, as a terminal sends it; any other signal does not.
         """
         self.set(slow=call)
         for package in ("infra", "cli"):
@@ -271,9 +316,18 @@ class CommandLine:
             time.sleep(0.05)
         # The tool has noted the call, and must get as far as being slow.
         time.sleep(0.2)
-        os.killpg(process.pid, signal.SIGINT)
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
         code = process.wait(timeout=30)
         return Ended(code, "", errors.read_text())
+
+    def _connect(self, **arguments: Any) -> SimpleNamespace:
+        """Connects to PostgreSQL, or is refused where a test says so."""
+        if reason := self.refusals.pop(arguments["user"], ""):
+            raise psycopg.OperationalError(reason)
+        return SimpleNamespace(close=lambda: None)
 
     def _noted(self) -> list[tuple[str, dict[str, str]]]:
         calls = self._state.with_name("calls")

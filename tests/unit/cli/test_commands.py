@@ -42,6 +42,7 @@ class Container:
 
     def __init__(self, service: str, *, running: bool = True) -> None:
         self.name = f"podium-dev-{service}"
+        self.image = SimpleNamespace(tags=[f"{service}:1"])
         self.status = "running" if running else "exited"
         self.attrs = {
             "State": {"Running": running, "Status": self.status, "Health": {"Status": "healthy"}},
@@ -101,11 +102,11 @@ def test_status_shows_services_databases_and_flows(
     assert command.run("status") == Ended(
         0,
         """\
-Stack dev: official parts
+Stack dev: official plugins
 
-Service   State    Health   Ports                  Memory
-kestra    exited   healthy  127.0.0.1:5433->5432
-postgres  running  healthy  127.0.0.1:5433->5432  10 MiB
+Service   State    Health   Ports                 Memory  Image
+kestra    exited   healthy  127.0.0.1:5433->5432          kestra:1
+postgres  running  healthy  127.0.0.1:5433->5432  10 MiB  postgres:1
 
 Database  Size
 kestra    8 MB
@@ -115,7 +116,7 @@ Flow           Revision  Last execution
 zoomcamp/load  3         FAILED 2026-01-01 12:00:00
 zoomcamp/new   1         never
 
-""".replace("Ports                  Mem", "Ports                 Mem"),
+""",
         "",
     )
 
@@ -126,9 +127,17 @@ def test_status_of_an_offline_stack_that_is_down_says_so(
     command.add_stack(tag="offline")
     assert command.run("status") == Ended(
         0,
-        f"Stack dev: offline parts\n{OFFLINE_STACK['notice']}\n\nIt is not up: ./podium up\n",
+        f"Stack dev: offline plugins\n{OFFLINE_STACK['notice']}\n\nIt is not up: ./podium up\n",
         "",
     )
+
+
+def test_status_of_an_official_stack_with_an_offline_image_says_so(
+    command: CommandLine, containers: list[Container]
+) -> None:
+    command.add_stack(tag="official", kestraImage=OFFLINE_STACK["config"]["kestraImage"])
+    head = f"Stack dev: official plugins\n{OFFLINE_STACK['notice']}\n"
+    assert command.run("status").stdout.startswith(head)
 
 
 def test_status_names_services_that_do_not_answer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.cli.command_line import CommandLine
+from tests.unit.cli.command_line import OFFLINE_STACK, CommandLine
 
 DESTROY = "pulumi destroy --stack dev --yes --json"
 ACTING = ("pulumi up", "pulumi destroy", "setup images")
@@ -24,12 +24,13 @@ def test_down_uses_the_parts_of_the_stack(
 
 
 def test_stack_comes_up_again_with_its_parts(command: CommandLine) -> None:
-    command.add_stack(tag="offline", resources=3)
+    image = OFFLINE_STACK["config"]["kestraImage"]
+    command.add_stack(tag="offline", resources=3, kestraImage=image)
     assert command.run("down").code == 0
     assert command.run("up").code == 0
     assert [call for call in command.calls if call.startswith(ACTING)] == [
         DESTROY,
-        "setup images",
+        "setup images kestra",
         "pulumi up --stack dev --yes --skip-preview --json",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import docker
 import pytest
 
 from tests.unit.cli.command_line import CommandLine, Ended
@@ -58,6 +59,7 @@ def test_docker_that_does_not_answer_is_named(
     command: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command.add_stack(tag="official", resources=3)
+    monkeypatch.setattr(docker, "from_env", docker.DockerClient.from_env)
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     for words in (["status"], ["logs", "postgres"]):
         result = command.run(*words)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import random
+import signal
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
+from cli.commands import up as up_command
+from cli.update import Outcome
 from tests.unit.cli.command_line import OFFLINE_STACK, CommandLine, Ended
+from tests.unit.cli.fake_docker import Thing
 from tests.unit.harness import PROJECT
 
 PORT_KEYS = ("postgresPort", "kestraPort", "kestraManagementPort", "pgadminPort")
@@ -18,6 +28,11 @@ OFFICIAL_IMAGES = [
 ]
 UP = "pulumi up --stack dev --yes --skip-preview --json"
 NO_PLUGIN = {"pulumi plugin install": "warning: will retry\nerror: failed to download plugin"}
+OFFLINE_IMAGES = [
+    OFFLINE_STACK["config"][f"{service}Image"] for service in ("postgres", "kestra", "pgadmin")
+]
+BUILD = "setup images postgres kestra pgadmin4"
+NO_IMAGE = {"docker pull": "no route to host"}
 DOCKER_DOWN = {"docker": "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."}
 
 
@@ -84,44 +99,57 @@ def test_images_that_are_there_are_not_pulled(command: CommandLine) -> None:
     ]
 
 
-def test_image_of_the_file_server_is_needed_where_the_files_lie_in_a_folder(
+def test_image_of_the_file_server_is_pulled_where_the_files_are_in_a_folder(
     command: CommandLine,
 ) -> None:
     command.add_stack(taxiSource=str(command.folder))
     command.set(images=OFFICIAL_IMAGES, failing={"docker pull nginx": "no route to host"})
     assert up(command).code == 0
-    assert command.stack["tags"] == {"podium:parts": "offline"}
+    assert command.stack["tags"] == {"podium:parts": "official"}
+    assert command.stack["config"] == {
+        "taxiSource": "/srv/taxi",
+        "filesImage": OFFLINE_STACK["config"]["filesImage"],
+    }
 
 
-@pytest.mark.parametrize(
-    ("failing", "reason"),
-    [
-        (NO_PLUGIN, "error: failed to download plugin"),
-        (
-            {"docker pull kestra/": "no route to host"},
-            f"docker pull {OFFICIAL_IMAGES[1]} failed",
-        ),
-    ],
-    ids=["plugin", "image"],
-)
-def test_new_stack_is_offline_where_something_is_refused(
-    command: CommandLine, failing: dict[str, str], reason: str
-) -> None:
-    command.set(failing=failing)
+def test_unavailable_plugins_make_no_image_offline(command: CommandLine) -> None:
+    command.set(failing=NO_PLUGIN)
     result = up(command)
     assert result.code == 0, result.stderr
-    assert f"Plugins or images are unavailable ({reason})." in result.stdout
-    assert "The stack uses Podium's offline parts." in result.stdout
+    reason = "error: failed to download plugin"
+    assert f"Pulumi's plugins are unavailable ({reason}): offline providers" in result.stdout
     assert command.stack["tags"] == {"podium:parts": "offline"}
-    assert acting(command)[-2:] == ["setup images", UP]
+    assert command.stack["config"] == {"taxiSource": "data/taxi"}
+    assert acting(command)[-1] == UP
+    assert "setup images" not in acting(command)
     assert command.path_of("pulumi up").split(":")[0] == "/offline/bin"
     assert result.stdout.splitlines()[-1] == OFFLINE_STACK["notice"]
 
 
-def test_offline_stack_gets_offline_settings(command: CommandLine) -> None:
-    command.set(failing=NO_PLUGIN)
+def test_each_unavailable_image_is_an_offline_one(command: CommandLine) -> None:
+    command.set(failing={"docker pull kestra/": "no route to host"})
     result = up(command)
-    assert command.stack["config"] == OFFLINE_STACK["config"] | {"taxiSource": "data/taxi"}
+    assert result.code == 0, result.stderr
+    assert (
+        f"The image {OFFICIAL_IMAGES[1]} is unavailable: {OFFLINE_IMAGES[1]} is used."
+        in result.stdout
+    )
+    assert command.stack["tags"] == {"podium:parts": "official"}
+    assert command.stack["config"] == {
+        "kestraImage": OFFLINE_IMAGES[1],
+        "taxiSource": "data/taxi",
+    }
+    assert acting(command)[-2:] == ["setup images kestra", UP]
+    assert "offline" not in command.path_of("pulumi up")
+    assert result.stdout.splitlines()[-1] == OFFLINE_STACK["notice"]
+
+
+def test_stack_without_any_download_is_offline(command: CommandLine) -> None:
+    command.set(failing=NO_PLUGIN | NO_IMAGE)
+    result = up(command)
+    images = {key: value for key, value in OFFLINE_STACK["config"].items() if value}
+    assert command.stack["config"] == images | {"taxiSource": "data/taxi"}
+    assert acting(command)[-2:] == [f"{BUILD} nginx", UP]
     assert (command.folder / "data/taxi").is_dir()
     assert "Put the taxi files into data/taxi" in result.stdout
 
@@ -153,6 +181,50 @@ def test_another_admin_email_is_refused_as_long_as_pgadmin_has_the_old_one(
     assert up(command).code == 0
 
 
+OWN_IMAGE = "registry.example.com/kestra:v1.3.25"
+
+
+def test_image_of_the_user_stays_where_the_stack_goes_offline(command: CommandLine) -> None:
+    command.add_stack(kestraImage=OWN_IMAGE)
+    command.set(images=[OWN_IMAGE], failing=NO_PLUGIN | NO_IMAGE)
+    assert up(command).code == 0
+    assert command.stack["config"]["kestraImage"] == OWN_IMAGE
+    assert acting(command)[-2:] == ["setup images postgres pgadmin4 nginx", UP]
+
+
+def test_unavailable_image_of_the_user_is_an_error(command: CommandLine) -> None:
+    command.add_stack(kestraImage=OWN_IMAGE)
+    command.set(failing=NO_PLUGIN | NO_IMAGE)
+    assert up(command) == Ended(
+        1,
+        ANY,
+        f"Error: podium:kestraImage = {OWN_IMAGE} is neither on this machine nor can it be pulled. "
+        "Pull or load it, or use the default: ./podium pulumi config rm kestraImage\n",
+    )
+    assert command.stack["config"] == {"kestraImage": OWN_IMAGE}
+
+
+def test_offline_image_of_the_user_is_built(command: CommandLine) -> None:
+    command.add_stack(kestraImage=OFFLINE_IMAGES[1])
+    command.set(failing={f"docker pull {OFFLINE_IMAGES[1]}": "no such image"})
+    assert up(command).code == 0
+    assert acting(command)[-2:] == ["setup images kestra", UP]
+
+
+def test_mirror_is_written_out_where_another_image_is_offline(command: CommandLine) -> None:
+    command.add_stack(registryPrefix="mirror.example.com")
+    command.set(failing={"docker pull mirror.example.com/kestra": "not found"})
+    assert up(command).code == 0
+    assert command.stack["config"] == {
+        "registryPrefix": "",
+        "postgresImage": f"mirror.example.com/{OFFICIAL_IMAGES[0]}",
+        "kestraImage": OFFLINE_IMAGES[1],
+        "pgadminImage": f"mirror.example.com/{OFFICIAL_IMAGES[2]}",
+        "filesImage": f"mirror.example.com/{PROJECT['config']['filesImage']['default']}",
+        "taxiSource": "data/taxi",
+    }
+
+
 def test_docker_that_does_not_answer_is_no_reason_to_go_offline(command: CommandLine) -> None:
     command.set(failing=DOCKER_DOWN | NO_PLUGIN)
     result = up(command)
@@ -171,11 +243,12 @@ def test_docker_that_does_not_answer_is_no_reason_to_go_offline(command: Command
 def test_offline_stack_stays_offline_where_all_is_available(
     command: CommandLine, resources: int
 ) -> None:
-    command.add_stack(tag="offline", resources=resources)
+    config = {key: value for key, value in OFFLINE_STACK["config"].items() if value}
+    command.add_stack(tag="offline", resources=resources, **config)
     assert up(command).code == 0
-    assert acting(command) == ["setup images", UP]
+    assert acting(command) == [f"{BUILD} nginx", UP]
     assert command.stack["tags"] == {"podium:parts": "offline"}
-    assert command.stack["config"] == {}
+    assert command.stack["config"] == config
 
 
 OLD_TAG = "genuine"  # language: ok
@@ -252,6 +325,77 @@ def test_ports_on_the_address_of_another_host_are_not_looked_at(command: Command
     assert command.stack["config"] == {"bindAddress": "192.0.2.1"}
 
 
+def test_ports_of_other_stacks_are_taken_although_these_are_down(
+    command: CommandLine, ports: list[int]
+) -> None:
+    command.set(defaults=command.defaults | {"postgresPort": "5432"})
+    command.write_settings("other", kestraPort=str(ports[1]))
+    # Another project's, whose container is stopped.
+    command.docker.containers.add(Thing("x", labels=(), status="exited", port=str(ports[3])))
+    assert up(command).code == 0
+    assert int(command.stack["config"]["postgresPort"]) > 5432
+    assert command.stack["config"]["kestraPort"] == str(ports[3] + 1)
+    assert command.stack["config"]["pgadminPort"] == str(ports[3] + 2)
+
+
+def test_other_ports_are_chosen_while_nobody_else_chooses(
+    command: CommandLine, tmp_path: Path
+) -> None:
+    lock = tmp_path / "cache/podium/ports.lock"
+    lock.parent.mkdir(parents=True)
+
+    def choose() -> None:
+        time.sleep(0.5)
+        command.write_settings("other", kestraPort=command.defaults["kestraPort"])
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+    with lock.open("w") as file, ThreadPoolExecutor() as pool:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        pool.submit(choose)
+        assert up(command).code == 0
+    assert command.stack["config"].keys() == {"kestraPort"}
+
+
+CLASH = {
+    "diagnosticEvent": {
+        "severity": "error",
+        "message": "driver failed: port is already allocated",
+        "urn": "urn:pulumi:dev::podium::docker:index/container:Container::kestra",
+    }
+}
+
+
+def test_new_stack_whose_port_was_taken_meanwhile_gets_another_one(
+    command: CommandLine, ports: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as others:
+
+        def lose_port(*arguments: Any) -> Outcome:
+            context.undo()
+            # The stack's own PostgreSQL has its port by now.
+            for port in ports[:2]:
+                others.enter_context(socket.create_server(("127.0.0.1", port)))
+            return Outcome(255, {"kestra"})
+
+        with monkeypatch.context() as context:
+            context.setattr(up_command, "run_update", lose_port)
+            result = up(command)
+    assert result.code == 0, result.stderr
+    assert command.stack["config"] == {"kestraPort": str(ports[3] + 1)}
+    assert UP in command.calls
+
+
+def test_port_of_an_existing_stack_that_is_taken_is_an_error(command: CommandLine) -> None:
+    command.add_stack(tag="official", resources=3)
+    command.set(first_events=[CLASH])
+    result = up(command)
+    assert (result.code, command.calls.count(UP)) == (255, 1)
+    assert result.stderr.splitlines() == [
+        "Another program is using a port of kestra: free it, or choose another one:",
+        "./podium pulumi config set kestraPort <port>; then ./podium up",
+    ]
+
+
 def test_ports_of_an_existing_stack_stay(command: CommandLine, ports: list[int]) -> None:
     command.add_stack(tag="official", resources=3)
     with socket.create_server(("127.0.0.1", ports[0])):
@@ -260,7 +404,7 @@ def test_ports_of_an_existing_stack_stay(command: CommandLine, ports: list[int])
 
 
 def test_images_that_fail_to_build_end_the_command(command: CommandLine) -> None:
-    command.add_stack(tag="offline")
+    command.add_stack(tag="offline", kestraImage=OFFLINE_IMAGES[1])
     command.set(failing={"setup images": "The image x could not be built"})
     result = up(command)
     assert (result.code, result.stderr) == (1, "The image x could not be built\n")
@@ -282,9 +426,62 @@ def test_interrupted_up_lets_pulumi_end_in_order(command: CommandLine) -> None:
     assert command.calls[-1] == "pulumi has ended in order"
 
 
+def test_terminated_up_lets_pulumi_end_in_order(command: CommandLine) -> None:
+    command.add_stack(tag="official")
+    result = command.interrupt("pulumi up", "up", number=signal.SIGTERM)
+    assert (result.code, result.stderr) == (143, "")
+    assert command.calls[-1] == "pulumi has ended in order"
+
+
+def test_terminated_pull_ends_docker(command: CommandLine) -> None:
+    command.add_stack()
+    result = command.interrupt("docker pull", "up", number=signal.SIGTERM)
+    assert (result.code, result.stderr) == (143, "")
+    assert command.stack["tags"] == {}
+
+
 def test_interrupted_pull_turns_no_stack_offline(command: CommandLine) -> None:
     command.add_stack()
     result = command.interrupt("docker pull", "up")
     assert (result.code, result.stderr) == (130, "")
     assert command.calls[-1] == "docker has ended in order"
     assert command.stack["tags"] == {}
+
+
+REFUSED = 'connection failed: FATAL:  password authentication failed for user "etl"'
+
+
+def test_password_that_the_server_refuses_is_set_again(command: CommandLine) -> None:
+    command.refusals = {"etl": REFUSED}
+    result = up(command)
+    assert result.code == 0, result.stderr
+    assert "PostgreSQL had another password of etl: it is set again.\n" in result.stdout
+    (call,) = [call for call in command.calls if call.startswith("docker exec")]
+    assert call == (
+        "docker exec -i podium-dev-postgres psql -qU postgres -h /var/run/postgresql "
+        """< ALTER ROLE "etl" PASSWORD 'Secret-1'"""
+    )
+
+
+def test_login_that_fails_otherwise_is_an_error(command: CommandLine) -> None:
+    command.refusals = {"reader": "connection timeout expired"}
+    result = up(command)
+    assert (result.code, result.stderr) == (
+        1,
+        "Error: reader cannot log in to PostgreSQL: connection timeout expired\n",
+    )
+
+
+def test_limit_of_connections_is_no_failed_login(command: CommandLine) -> None:
+    command.refusals = {"etl": 'FATAL:  too many connections for role "etl"'}
+    assert up(command).code == 0
+
+
+def test_password_of_the_superuser_is_set_before_the_update(command: CommandLine) -> None:
+    command.add_stack(tag="official", resources=3, postgresPassword="Changed-1")
+    assert up(command).code == 0
+    assert [call for call in command.calls if "exec" in call or call == UP] == [
+        "docker exec -i podium-dev-postgres psql -qU postgres -h /var/run/postgresql "
+        """< ALTER ROLE "postgres" PASSWORD 'Changed-1'""",
+        UP,
+    ]

@@ -81,7 +81,7 @@ def test_taken_port_is_an_error_with_its_fix(command: CommandLine) -> None:
     command.set(events=[diagnostic("error", message, urn=urn)], succeeds=False)
     result = command.run("up")
     assert (result.code, result.stdout) == (255, f"error: Container postgres: {message}\n")
-    assert "./podium pulumi config set postgresPort <port>, then ./podium up" in result.stderr
+    assert "./podium pulumi config set postgresPort <port>; then ./podium up" in result.stderr
 
 
 def test_reason_for_a_refused_property_is_shown_without_pulumis_names(
@@ -89,6 +89,19 @@ def test_reason_for_a_refused_property_is_shown_without_pulumis_names(
 ) -> None:
     message = "x:Namespace resource 'n': property flows[\"a\"] value {<nil>} has a problem: a: bad"
     assert shown(command, diagnostic("error", message)) == "error: a: bad\n"
+
+
+def test_interruption_says_what_is_waited_for(command: CommandLine) -> None:
+    kestra = URN.replace("postgres-data", "kestra-data")
+    begun = [
+        {"resourcePreEvent": {"metadata": {"op": "create", "urn": urn, "provider": provider}}}
+        for urn, provider in ((URN, "docker"), (kestra, "docker"), (URN + "-component", ""))
+    ]
+    events = [*begun, ended("create", kestra), {"stdoutEvent": {"message": "^C received"}}]
+    assert shown(command, *events).splitlines()[1:] == [
+        "Ending as soon as what has begun is done: Volume postgres-data.",
+        "Ctrl-C once more ends at once; the next ./podium up removes what that leaves behind.",
+    ]
 
 
 def test_fix_of_a_setting_is_a_command_that_can_be_typed(command: CommandLine) -> None:
@@ -107,7 +120,8 @@ def test_preview_that_refuses_to_delete_is_an_error(command: CommandLine) -> Non
     script = """
 import json, sys
 if "destroy" not in sys.argv:
-    print({"version": "v3.259.0"}.get(sys.argv[1], '{"podium:parts": "official"}'))
+    answer = '{"podium:parts": "official", "deployment": {}}'
+    print({"version": "v3.259.0"}.get(sys.argv[1], answer))
     sys.exit()
 error = {"severity": "error", "message": "error: volume is protected"}
 print(json.dumps({"steps": [], "diagnostics": [error]}, indent=4))

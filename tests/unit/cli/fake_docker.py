@@ -1,0 +1,103 @@
+"""A Docker Engine in memory, as far as the command line looks at it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from docker.errors import APIError, NotFound
+
+LABELS = ("podium.project=podium", "podium.stack=dev")
+
+
+class Thing:
+    """A container, a network, a volume or an image.
+
+    Attributes:
+        done: what was done to it, in order.
+    """
+
+    def __init__(
+        self,
+        id_: str,
+        name: str = "",
+        *,
+        labels: tuple[str, ...] = LABELS,
+        status: str = "running",
+        networks: tuple[str, ...] = ("podium-dev-network",),
+        health: str = "healthy",
+        refusal: str = "",
+        port: str = "",
+    ) -> None:
+        self.id, self.name, self.labels, self.status = id_, name or id_, labels, status
+        self.done: list[str] = []
+        self.home: Things
+        self._refusal = refusal
+        # What the next looks find, the last one for good.
+        self._healths = ["starting", health]
+        self.attrs: dict[str, Any] = {
+            "State": {"Health": {"Status": health}},
+            "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": port}]}},
+            "NetworkSettings": {"Networks": {network: {} for network in networks}},
+        }
+
+    def start(self) -> None:
+        self.done.append("start")
+        if self._refusal:
+            raise APIError(self._refusal, explanation=self._refusal)
+        self.status = "running"
+
+    def unpause(self) -> None:
+        self.done.append("unpause")
+        self.status = "running"
+
+    def stop(self, *, timeout: int) -> None:
+        self.done.append(f"stop {timeout}")
+        self.status = "exited"
+
+    def remove(self, **_: bool) -> None:
+        self.done.append("remove")
+        self.home.remove(self)
+
+    def reload(self) -> None:
+        self.attrs["State"]["Health"]["Status"] = self._healths[0]
+        del self._healths[:-1]
+
+
+class Things:
+    """What the engine has of one kind."""
+
+    def __init__(self) -> None:
+        self._things: dict[str, Thing] = {}
+
+    def add(self, thing: Thing) -> Thing:
+        thing.home = self
+        self._things[thing.id] = thing
+        return thing
+
+    def remove(self, thing: Thing) -> None:
+        del self._things[thing.id]
+
+    def get(self, id_: str) -> Thing:
+        if id_ not in self._things:
+            raise NotFound(f"no such thing: {id_}")
+        return self._things[id_]
+
+    def list(
+        self,
+        *,
+        filters: dict[str, list[str]] | None = None,
+        all: bool = True,
+        ignore_removed: bool = True,
+    ) -> list[Thing]:
+        assert all
+        assert ignore_removed
+        wanted = set(filters["label"] if filters else ())
+        return [thing for thing in self._things.values() if wanted <= set(thing.labels)]
+
+
+class FakeDocker:
+    """A client of the engine."""
+
+    def __init__(self) -> None:
+        self.containers, self.networks = Things(), Things()
+        self.volumes, self.images = Things(), Things()
