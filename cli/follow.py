@@ -1,15 +1,17 @@
 """Follows an execution of a flow: what has happened since the last look, until its end."""
 
+import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
+import tenacity
 
-from infra.kestra.client import KestraClient
+from infra.kestra.client import KestraClient, KestraError
 
 # https://kestra.io/docs/workflow-components/states
 SUCCESSFUL = frozenset({"SUCCESS", "WARNING"})
@@ -18,6 +20,12 @@ ENDED = SUCCESSFUL | {"FAILED", "KILLED", "CANCELLED", "RETRIED", "SKIPPED"}
 _LOG_DELAY_SECONDS = 0.5
 # Between two looks at a server that does not stream the states.
 _PAUSE_SECONDS = 1.0
+# A server restarts in up to 50 s; one whose database is away answers with errors until then.
+_AWAY_SECONDS = 120.0
+# What the page shows as a link to another execution.
+_LINK = re.compile(r'\[\[link execution="(.*?)" flowId="(.*?)" namespace="(.*?)"\]\]')
+
+_Answer = TypeVar("_Answer")
 
 
 class Event(NamedTuple):
@@ -68,7 +76,7 @@ def follow(client: KestraClient, execution_id: str) -> Iterator[Look]:
     The log is fetched when a task has begun or ended, and when nothing changes for a while.
 
     Args:
-        client: the server, which may restart meanwhile for as long as the client waits.
+        client: the server, which may restart meanwhile.
         execution_id: the execution's id.
 
     Raises:
@@ -111,11 +119,26 @@ def _executions(client: KestraClient, execution_id: str) -> Iterator[Mapping[str
         except httpx.HTTPError:
             # The server is away, or nothing changed for a while.
             pass
-        execution = client.get_execution(execution_id)
+        execution = _patiently(client.get_execution, execution_id)
         yield execution
         if execution["state"]["current"] in ENDED:
             return
         time.sleep(_PAUSE_SECONDS)
+
+
+def _patiently(ask: Callable[[str], _Answer], execution_id: str) -> _Answer:
+    """Asks a server about an execution, again while it is away."""
+    asking = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_away),
+        wait=tenacity.wait_fixed(_PAUSE_SECONDS),
+        stop=tenacity.stop_after_delay(_AWAY_SECONDS),
+        reraise=True,
+    )
+    return asking(ask, execution_id)
+
+
+def _is_away(error: BaseException) -> bool:
+    return isinstance(error, KestraError) and (error.status is None or error.status >= 500)
 
 
 def _states(execution: Mapping[str, Any]) -> Any:
@@ -128,7 +151,8 @@ def _task(run: Mapping[str, Any]) -> Task:
     histories = state["histories"]
     return Task(
         name=f"{run['taskId']} {run.get('value', '')}".strip(),
-        state=state["current"],
+        # Between the two the task is on its way to a worker.
+        state="CREATED" if state["current"] == "SUBMITTED" else state["current"],
         start=datetime.fromisoformat(histories[0]["date"]),
         end=datetime.fromisoformat(histories[-1]["date"]) if state["current"] in ENDED else None,
         attempts=len(run.get("attempts") or ()),
@@ -136,11 +160,18 @@ def _task(run: Mapping[str, Any]) -> Task:
 
 
 def _lines(client: KestraClient, execution_id: str, runs: Mapping[str, Task]) -> Iterator[Event]:
-    for line in client.get_logs(execution_id):
+    source, message = None, ""
+    for line in _patiently(client.get_logs, execution_id):
+        before = source, message
+        source = line["level"], line.get("taskRunId"), line.get("attemptNumber")
+        message = _LINK.sub(r"\3/\2 \1", line["message"])
+        # Kestra logs an exception and then its causes, whose messages the first often has.
+        if line["level"] == "ERROR" and source == before[0] and message in before[1]:
+            continue
         moment = datetime.fromisoformat(line["timestamp"])
         run = runs.get(line.get("taskRunId", ""))
         name = run.name if run else line.get("taskId", "")
-        yield Event(moment, name, f"{line['level']}  {line['message']}")
+        yield Event(moment, name, f"{line['level']}  {message}")
 
 
 def _ends(tasks: Any) -> Iterator[Event]:

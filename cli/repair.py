@@ -84,7 +84,9 @@ def repair(stack: Stack, parts: Parts) -> None:
     client = docker.from_env()
     lost = _lost(client, stack.resources)
     if lost:
-        console.print(f"Missing, created again: {', '.join(label(item['urn']) for item in lost)}")
+        names = [label(item["urn"]) for item in lost if item["type"].startswith("docker:")]
+        also = "" if len(names) == len(lost) else ", with what was in them"
+        console.print(f"Missing, created again{also}: {', '.join(names)}")
         kept = [item for item in stack.resources if item not in lost]
         urns = {item["urn"] for item in kept}
         stack.deployment["resources"] = [_with_references_to(urns, item) for item in kept]
@@ -231,7 +233,8 @@ def _is_doubtful(resource: _Resource) -> bool:
     Of an update that failed the official plugins keep the new values. Pulumi replaces a container
     whose creation failed.
     """
-    is_complete = resource["type"] != _CONTAINER or "networkDatas" in resource.get("outputs", {})
+    outputs = resource.get("outputs", {})
+    is_complete = resource["type"] != _CONTAINER or outputs.get("networkDatas") is not None
     return bool(resource.get("initErrors")) and is_complete
 
 

@@ -64,15 +64,17 @@ class Server:
     """A Kestra that streams its looks, one change after the other.
 
     A look of None ends the connection, as a server does that stops; the next look is what
-    it answers when it is asked after that.
+    it answers when it is asked after that, and after as many errors as there are `failures`.
     """
 
     def __init__(
         self,
         *looks: tuple[str, list[dict[str, Any]], list[dict[str, str]]] | None,
         refusal: str | None = None,
+        failures: int = 0,
     ) -> None:
         self.looks = list(looks)
+        self.failures = failures
         self.refusal = refusal
         self.inputs = ""
         self.log_requests = 0
@@ -93,6 +95,9 @@ class Server:
                 return httpx.Response(200, json=created)
             case "GET", "/api/v1/main/executions/42/follow":
                 return httpx.Response(200, content=self._stream())
+            case "GET", "/api/v1/main/executions/42" if self.failures:
+                self.failures -= 1
+                return httpx.Response(500, json={"message": "connection is closed"})
             case "GET", "/api/v1/main/executions/42":
                 return httpx.Response(200, json=self._next())
             case "GET", "/api/v1/main/logs/42":
@@ -225,6 +230,46 @@ def test_restart_of_the_server_is_survived(follow: Callable[..., Ended]) -> None
         "zoomcamp/taxi_load: SUCCESS\n",
         "",
     )
+
+
+def test_server_whose_database_is_away_is_waited_for(follow: Callable[..., Ended]) -> None:
+    server = Server(("RUNNING", [], []), None, ("SUCCESS", [], []), failures=4)
+    assert follow(server).code == 0
+
+
+def test_server_that_stays_away_is_an_error(
+    follow: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_AWAY_SECONDS", 0)
+    server = Server(("RUNNING", [], []), None, ("SUCCESS", [], []), failures=99)
+    result = follow(server)
+    assert result.code == 1
+    assert result.stderr.endswith("status 500: connection is closed\n")
+
+
+def test_link_to_another_execution_is_shown_as_text(follow: Callable[..., Ended]) -> None:
+    link = '[[link execution="7rQ" flowId="taxi_load" namespace="zoomcamp"]]'
+    lines = [line("load", "01", f"Created new execution {link}")]
+    shown = follow(Server(("SUCCESS", [task("load", step("SUCCESS", "01"))], lines))).stdout
+    assert "INFO  Created new execution zoomcamp/taxi_load 7rQ\n" in shown
+
+
+def test_error_is_shown_once(follow: Callable[..., Ended]) -> None:
+    def error(second: str, message: str, attempt: int = 0) -> dict[str, Any]:
+        return line("load", second, message, "ERROR") | {"attemptNumber": attempt}
+
+    lines = [
+        error("01", "java.io.IOException: no such file"),
+        error("01", "no such file"),
+        error("02", "no such file", attempt=1),
+        error("02", "another error", attempt=1),
+    ]
+    shown = follow(Server(("FAILED", [task("load", step("FAILED", "03"))], lines))).stdout
+    assert [text.partition("ERROR  ")[2] for text in shown.splitlines() if "ERROR" in text] == [
+        "java.io.IOException: no such file",
+        "no such file",
+        "another error",
+    ]
 
 
 def test_server_that_streams_no_states_is_asked_for_them(follow: Callable[..., Ended]) -> None:
@@ -372,12 +417,14 @@ def test_terminal_shows_a_table_and_the_log_below(
     monkeypatch.setattr(output.console, "_force_terminal", True)
     monkeypatch.setattr(output.console, "_width", 80)
     attempted = {**task("load", step("RUNNING", "01"), step("FAILED", "03")), "attempts": [{}, {}]}
+    submitted = task("next", step("CREATED", "03"), step("SUBMITTED", "03"))
     lines = [line("load", "02", f"line {number}") for number in range(30)]
     lines.append(line("load", "02", "x" * 100))
-    shown = follow(Server(("FAILED", [attempted], lines)))
+    shown = follow(Server(("FAILED", [attempted, submitted], lines)))
     picture = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.stdout)
     assert re.search(r"Task +. State +. Duration +. Attempts", picture)
     assert re.search(r"load +. FAILED +. 2.0 s +. 2 ", picture)
+    assert re.search(r"next +. CREATED", picture)
     assert picture.count("12:00:02  load          INFO  line 0\n") == 1
     assert picture.count("12:00:02  load          INFO  line 29\n") == 1
     assert re.sub(r"\s", "", picture).count("x" * 100) == 1
