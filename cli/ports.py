@@ -6,10 +6,9 @@ import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-import docker
-
 from cli import stack_settings
 from cli.output import cache_folder
+from cli.services import connect
 from cli.stack import Stack
 
 
@@ -58,7 +57,7 @@ def _ports_of_containers() -> set[int]:
     """Returns the ports of all containers on this Docker host, those that are stopped too."""
     return {
         int(place["HostPort"])
-        for container in docker.from_env().containers.list(all=True, ignore_removed=True)
+        for container in connect().containers.list(all=True, ignore_removed=True)
         for places in (container.attrs["HostConfig"]["PortBindings"] or {}).values()
         for place in places
         if place["HostPort"]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import docker
 from docker import DockerClient
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
@@ -22,7 +21,7 @@ from docker.models.containers import Container
 from cli.environment import backend_url
 from cli.output import console, step
 from cli.processes import run_logged
-from cli.services import health_of, of_stack
+from cli.services import connect, health_of, of_stack
 from cli.stack import Parts, Stack
 from cli.update import label
 
@@ -50,7 +49,7 @@ def remove_leftovers(stack: Stack) -> None:
     Raises:
         docker.errors.DockerException: the Docker Engine does not answer.
     """
-    _remove_dead_locks(stack)
+    _wait_for_locks(stack)
     pending = stack.deployment.pop("pending_operations", ())
     created: set[str] = set()
     for operation in pending:
@@ -81,7 +80,7 @@ def repair(stack: Stack, parts: Parts) -> None:
     remove_leftovers(stack)
     if not stack.resources:
         return
-    client = docker.from_env()
+    client = connect()
     lost = _lost(client, stack.resources)
     if lost:
         names = [label(item["urn"]) for item in lost if item["type"].startswith("docker:")]
@@ -115,7 +114,7 @@ def stop_cut_off(stack: Stack) -> None:
     Raises:
         docker.errors.DockerException: the Docker Engine does not answer.
     """
-    client = docker.from_env()
+    client = connect()
     for item in stack.resources:
         if item["type"] == _CONTAINER:
             try:
@@ -129,8 +128,8 @@ def stop_cut_off(stack: Stack) -> None:
                     container.stop(timeout=_STOP_SECONDS)
 
 
-def _remove_dead_locks(stack: Stack) -> None:
-    """Removes the locks of processes of this machine that are no more."""
+def _wait_for_locks(stack: Stack) -> None:
+    """Waits for updates on this machine that still run, and removes the locks of the others."""
     url = urlsplit(backend_url())
     if url.scheme != "file":
         return
@@ -138,16 +137,22 @@ def _remove_dead_locks(stack: Stack) -> None:
     folder = Path(url.netloc + url.path).expanduser() / ".pulumi/locks/organization"
     for path in (folder / stack.project / stack.short_name).glob("*.json"):
         lock = json.loads(path.read_text())
-        if lock["hostname"] == socket.gethostname() and not _runs(lock["pid"]):
-            path.unlink(missing_ok=True)
+        if lock["hostname"] != socket.gethostname():
+            continue
+        if _runs(lock["pid"]):
+            console.print(f"Waiting for another update of the stack, process {lock['pid']}.")
+        while _runs(lock["pid"]):
+            time.sleep(_POLL_SECONDS)
+        path.unlink(missing_ok=True)
 
 
 def _runs(pid: int) -> bool:
     """Returns whether a process exists that may be Pulumi."""
     try:
         os.kill(pid, 0)
-        # The number may meanwhile be another process's.
-        return Path(f"/proc/{pid}/comm").read_text() == "pulumi\n"
+        # The number may meanwhile be another process's; of a dead one nothing is left here.
+        program = Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0]
+        return Path(program).name == "pulumi"
     except ProcessLookupError:
         return False
     except OSError:
@@ -156,7 +161,7 @@ def _runs(pid: int) -> bool:
 
 def _remove_created(stack: Stack, names: set[str]) -> None:
     """Removes the containers and networks of these names that the state does not know."""
-    client, filters = docker.from_env(), of_stack(stack)
+    client, filters = connect(), of_stack(stack)
     known = {item.get("id") for item in stack.resources}
     for container in client.containers.list(all=True, filters=filters):
         if container.name in names and container.id not in known:

@@ -2,9 +2,19 @@
 
 import click
 import docker
+from docker import DockerClient
 from docker.models.containers import Container
 
 from cli.stack import Stack
+
+
+def connect() -> DockerClient:
+    """Returns a client of the Docker Engine, through this machine's own ssh where that is far away.
+
+    Raises:
+        docker.errors.DockerException: the Docker Engine does not answer.
+    """
+    return docker.from_env(use_ssh_client=True)
 
 
 def list_containers(stack: Stack) -> dict[str, Container]:
@@ -13,7 +23,7 @@ def list_containers(stack: Stack) -> dict[str, Container]:
     Raises:
         docker.errors.DockerException: the Docker Engine does not answer.
     """
-    containers = docker.from_env().containers.list(all=True, filters=of_stack(stack))
+    containers = connect().containers.list(all=True, filters=of_stack(stack))
     prefix = stack.container_name("")
     return {str(item.name).removeprefix(prefix): item for item in containers}
 

@@ -184,7 +184,7 @@ class CommandLine:
         monkeypatch.setattr(environment, "prepare", lambda: None)
         monkeypatch.setattr(setup, "start_docker", lambda: None)
         self.docker = FakeDocker()
-        monkeypatch.setattr(docker, "from_env", lambda: self.docker)
+        monkeypatch.setattr(docker, "from_env", lambda **_: self.docker)
         # Why PostgreSQL refuses the next login of a role.
         self.refusals: dict[str, str] = {}
         monkeypatch.setattr(psycopg, "connect", self._connect)

@@ -65,7 +65,7 @@ def containers(monkeypatch: pytest.MonkeyPatch) -> list[Container]:
     """The containers that Docker has for the stack."""
     found: list[Container] = []
     client = SimpleNamespace(containers=SimpleNamespace(list=lambda **_: found))
-    monkeypatch.setattr(docker, "from_env", lambda: client)
+    monkeypatch.setattr(docker, "from_env", lambda **_: client)
     return found
 
 

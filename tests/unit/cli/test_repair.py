@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -277,25 +278,33 @@ def locks(command: CommandLine, **content: Any) -> Path:
 
 @pytest.mark.parametrize("subcommand", ["up", "down"])
 def test_lock_of_a_process_that_is_no_more_is_removed(
-    command: CommandLine, tmp_path: Path, subcommand: str
+    command: CommandLine, subcommand: str
 ) -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
-    shutil.copy("/bin/sleep", tmp_path / "pulumi")
-    with (
-        subprocess.Popen([tmp_path / "pulumi", "60"]) as pulumi,
-        subprocess.Popen(["sleep", "60"]) as other,
-    ):
+    with subprocess.Popen(["sleep", "60"]) as other:
         dead = [locks(command, pid=ended.pid), locks(command, pid=other.pid)]
-        live = [
-            locks(command, pid=pulumi.pid),
-            locks(command, pid=ended.pid, hostname="another-machine"),
-        ]
+        foreign = locks(command, pid=ended.pid, hostname="another-machine")
         command.run(subcommand)
-        pulumi.kill()
         other.kill()
     assert not any(path.exists() for path in dead)
-    assert all(path.exists() for path in live)
+    assert foreign.exists()
+
+
+def test_update_that_still_runs_is_waited_for(
+    command: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(_: float) -> None:
+        pulumi.kill()
+        pulumi.wait()
+
+    shutil.copy("/bin/sleep", tmp_path / "pulumi")
+    with subprocess.Popen([tmp_path / "pulumi", "60"]) as pulumi:
+        lock = locks(command, pid=pulumi.pid)
+        monkeypatch.setattr(time, "sleep", end)
+        result = command.run("up")
+    assert f"Waiting for another update of the stack, process {pulumi.pid}.\n" in result.stdout
+    assert not lock.exists()
 
 
 def test_down_removes_what_a_killed_update_created(command: CommandLine) -> None:
