@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import click
 from docker import DockerClient
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
@@ -43,8 +44,8 @@ _POLL_SECONDS = 0.5
 def remove_leftovers(stack: Stack) -> None:
     """Removes what a killed update left: its lock, its pending operations, and what they created.
 
-    Where it is unknown what the server has, the state gets an error, as after an update that
-    failed.
+    An update that still runs is waited for. Where it is unknown what the server has, the state gets
+    an error, as after an update that failed.
 
     Raises:
         docker.errors.DockerException: the Docker Engine does not answer.
@@ -56,15 +57,15 @@ def remove_leftovers(stack: Stack) -> None:
         resource, kind = operation["resource"], operation["type"]
         error = {"initErrors": [f"interrupted while {kind}"]}
         name = resource.get("inputs", {}).get("name")
-        if kind != "creating":
-            for known in stack.resources:
-                if known["urn"] == resource["urn"] and not known["type"].startswith("docker:"):
-                    known |= error
-        elif resource["type"] in (_CONTAINER, _NETWORK):
+        known = [item for item in stack.resources if item["urn"] == resource["urn"]]
+        if resource["type"] in (_CONTAINER, _NETWORK) and kind == "creating":
             created.add(name)
-        elif resource["type"] in (_ROLE, _DATABASE):
+        elif resource["type"] in (_ROLE, _DATABASE) and not known:
             # Created once more, they would be refused; all else is created where it is missing.
             stack.resources.append(resource | error | {"id": name, "outputs": {"name": name}})
+        elif not resource["type"].startswith("docker:"):
+            for item in known:
+                item |= error
     if created:
         _remove_created(stack, created)
     if pending:
@@ -73,6 +74,9 @@ def remove_leftovers(stack: Stack) -> None:
 
 def repair(stack: Stack, parts: Parts) -> None:
     """Removes leftovers, and brings the state in line with what is on Docker.
+
+    What cannot be refreshed, because its server is one of the things that are missing, keeps its
+    error in the state and is refreshed the next time.
 
     Raises:
         docker.errors.DockerException: the Docker Engine does not answer.
@@ -102,8 +106,11 @@ def repair(stack: Stack, parts: Parts) -> None:
     if doubtful:
         targets = [word for urn in doubtful for word in ("--target", urn)]
         command = ["pulumi", "refresh", "--stack", stack.name, "--yes", "--skip-preview", *targets]
-        with step("Reading what the last update left unfinished"):
-            run_logged("pulumi-refresh", command, stack.environment(parts))
+        try:
+            with step("Reading what the last update left unfinished"):
+                run_logged("pulumi-refresh", command, stack.environment(parts))
+        except click.ClickException as error:
+            console.print(f"{error.message}\nThe update goes on without it.")
 
 
 def stop_cut_off(stack: Stack) -> None:

@@ -74,6 +74,7 @@ def run_update(stack: Stack, parts: Parts | None, command: str, *options: str) -
             ["pulumi", command, "--stack", stack.name, "--yes", *options, "--json"],
             cwd=PROJECT_FOLDER,
             env=environment,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
