@@ -165,7 +165,9 @@ class _Progress:
         seconds = now - self._began.get(metadata["urn"], now)
         console.print(f"{mark:2} {shown} {word} ({seconds:.1f} s)")
 
-    def _show_interruption(self, _event: _Event) -> None:
+    def _show_interruption(self, event: _Event) -> None:
+        if "cancelling" not in event["message"]:
+            return
         running = ", ".join(map(label, self._running)) or "nothing"
         console.print(_INTERRUPTED.format(running=running, podium=self._stack.podium))
 

@@ -97,7 +97,11 @@ def test_interruption_says_what_is_waited_for(command: CommandLine) -> None:
         {"resourcePreEvent": {"metadata": {"op": "create", "urn": urn, "provider": provider}}}
         for urn, provider in ((URN, "docker"), (kestra, "docker"), (URN + "-component", ""))
     ]
-    events = [*begun, ended("create", kestra), {"stdoutEvent": {"message": "^C received"}}]
+    signals = [
+        {"stdoutEvent": {"message": f"^C received; {word}"}}
+        for word in ("cancelling", "terminating")
+    ]
+    events = [*begun, ended("create", kestra), *signals]
     assert shown(command, *events).splitlines()[1:] == [
         "Ending as soon as what has begun is done: Volume postgres-data.",
         "Ctrl-C once more ends at once; the next ./podium up removes what that leaves behind.",
