@@ -165,8 +165,10 @@ def _lines(client: KestraClient, execution_id: str, runs: Mapping[str, Task]) ->
         before = source, message
         source = line["level"], line.get("taskRunId"), line.get("attemptNumber")
         message = _LINK.sub(r"\3/\2 \1", line["message"])
-        # Kestra logs an exception and then its causes, whose messages the first often has.
-        if line["level"] == "ERROR" and source == before[0] and message in before[1]:
+        # Kestra logs the message of an exception, which often has those of its causes, and then
+        # these (RunContextLogger.logEntries).
+        is_repeated = all(part in before[1] for part in message.splitlines())
+        if line["level"] == "ERROR" and source == before[0] and is_repeated:
             continue
         moment = datetime.fromisoformat(line["timestamp"])
         run = runs.get(line.get("taskRunId", ""))

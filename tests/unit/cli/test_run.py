@@ -259,14 +259,14 @@ def test_error_is_shown_once(follow: Callable[..., Ended]) -> None:
         return line("load", second, message, "ERROR") | {"attemptNumber": attempt}
 
     lines = [
-        error("01", "java.io.IOException: no such file"),
-        error("01", "no such file"),
+        error("01", "java.io.IOException: no such file: /x"),
+        error("01", "no such file\n/x"),
         error("02", "no such file", attempt=1),
         error("02", "another error", attempt=1),
     ]
     shown = follow(Server(("FAILED", [task("load", step("FAILED", "03"))], lines))).stdout
     assert [text.partition("ERROR  ")[2] for text in shown.splitlines() if "ERROR" in text] == [
-        "java.io.IOException: no such file",
+        "java.io.IOException: no such file: /x",
         "no such file",
         "another error",
     ]
