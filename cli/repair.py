@@ -79,6 +79,7 @@ def repair(stack: Stack, parts: Parts) -> None:
     error in the state and is refreshed the next time.
 
     Raises:
+        click.ClickException: nothing is there, as on another Docker host.
         docker.errors.DockerException: the Docker Engine does not answer.
     """
     remove_leftovers(stack)
@@ -86,6 +87,12 @@ def repair(stack: Stack, parts: Parts) -> None:
         return
     client = connect()
     lost = _lost(client, stack.resources)
+    places = [item for item in stack.resources if item["type"] in (_NETWORK, _VOLUME)]
+    if places and all(item in lost for item in places):
+        raise click.ClickException(
+            f"Nothing of stack {stack.name} is on this Docker host. Is DOCKER_HOST right? If all "
+            f"of it was removed: {stack.podium} down, then {stack.podium} up"
+        )
     if lost:
         names = [label(item["urn"]) for item in lost if item["type"].startswith("docker:")]
         also = "" if len(names) == len(lost) else ", with what was in them"

@@ -216,6 +216,20 @@ def test_what_was_in_a_removed_volume_is_created_again(command: CommandLine) -> 
     ]
 
 
+def test_docker_host_without_anything_of_the_stack_is_refused(command: CommandLine) -> None:
+    for name in ("postgres", "pgadmin"):
+        command.docker.containers.get(f"id-{name}").remove()
+        command.docker.volumes.get(f"podium-dev-{name}-data").remove()
+    command.docker.networks.get("id-network").remove()
+    result = command.run("up")
+    assert (result.code, result.stderr) == (
+        1,
+        "Error: Nothing of stack dev is on this Docker host. Is DOCKER_HOST right? If all of it "
+        "was removed: ./podium down, then ./podium up\n",
+    )
+    assert command.stack["resources"] == STATE
+
+
 def test_removed_image_is_looked_for_again(command: CommandLine) -> None:
     command.docker.images.get("sha256:1").remove()
     _, state = up(command)
