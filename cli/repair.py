@@ -259,7 +259,7 @@ def _is_doubtful(resource: _Resource) -> bool:
 
 def _start(container: Container, outputs: _Resource) -> None:
     """Starts a container that was stopped or paused, and waits until it is healthy."""
-    if container.status not in ("exited", "paused") or not outputs.get("mustRun", True):
+    if container.status not in ("exited", "paused"):
         return
     with step(f"Starting {container.name}, which was {container.status}"):
         try:

@@ -49,7 +49,7 @@ def resource(kind: str, name: str, *dependencies: Resource, id_: str = "", **mor
 
 def container(name: str, *dependencies: Resource, **more: Any) -> Resource:
     outputs = {
-        "mustRun": True,
+        "mustRun": False,  # as after a refresh while it was stopped
         "waitTimeout": 0.3,
         "networksAdvanced": [{"name": "podium-dev-network"}],
         "networkDatas": [],
