@@ -17,7 +17,7 @@ from infra.kestra.client import KestraClient, KestraError
 SUCCESSFUL = frozenset({"SUCCESS", "WARNING"})
 ENDED = SUCCESSFUL | {"FAILED", "KILLED", "CANCELLED", "RETRIED", "SKIPPED"}
 # The last lines reach the log later than the state changes.
-_LOG_DELAY_SECONDS = 0.5
+_LOG_DELAY_SECONDS = 1.0
 # Between two looks at a server that does not stream the states.
 _PAUSE_SECONDS = 1.0
 # A server restarts in up to 50 s; one whose database is away answers with errors until then.
@@ -86,7 +86,10 @@ def follow(client: KestraClient, execution_id: str) -> Iterator[Look]:
     for execution in _executions(client, execution_id):
         state = str(execution["state"]["current"])
         if state in ENDED:
-            time.sleep(_LOG_DELAY_SECONDS)
+            # A busy server takes longer.
+            asked = time.monotonic()
+            _patiently(client.get_logs, execution_id)
+            time.sleep(_LOG_DELAY_SECONDS + 5 * (time.monotonic() - asked))
         runs = {run["id"]: _task(run) for run in execution.get("taskRunList") or ()}
         order = {task.name: place for place, task in enumerate(runs.values())}
         events = Counter([*_lines(client, execution_id, runs), *_ends(runs.values())])

@@ -107,7 +107,7 @@ def test_image_of_the_file_server_is_pulled_where_the_files_are_in_a_folder(
     assert up(command).code == 0
     assert command.stack["tags"] == {"podium:parts": "official"}
     assert command.stack["config"] == {
-        "taxiSource": "/srv/taxi",
+        "taxiSource": str(command.folder),
         "filesImage": OFFLINE_STACK["config"]["filesImage"],
     }
 
@@ -479,7 +479,9 @@ def test_limit_of_connections_is_no_failed_login(command: CommandLine) -> None:
 
 def test_password_of_the_superuser_is_set_before_the_update(command: CommandLine) -> None:
     command.add_stack(tag="official", resources=3, postgresPassword="Changed-1")
-    assert up(command).code == 0
+    command.docker.containers.add(Thing("id-postgres", "podium-dev-postgres"))
+    result = up(command)
+    assert result.code == 0, result.stderr
     assert [call for call in command.calls if "exec" in call or call == UP] == [
         "docker exec -i podium-dev-postgres psql -qU postgres -h /var/run/postgresql "
         """< ALTER ROLE "postgres" PASSWORD 'Changed-1'""",
