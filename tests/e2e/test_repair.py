@@ -27,9 +27,15 @@ def changes(result: subprocess.CompletedProcess[str]) -> str:
 
 
 def assert_complete(project: Project, docker_client: docker.DockerClient) -> None:
-    """Checks that all services are healthy, and that nothing is left to be done."""
-    containers = docker_client.containers.list(filters={"label": "podium.stack=e2e"})
-    assert [item.attrs["State"]["Health"]["Status"] for item in containers] == 4 * ["healthy"]
+    """Checks that all services get healthy, and that nothing is left to be done."""
+    deadline = time.monotonic() + 180
+    health: list[str] = []
+    # Kestra restarts when PostgreSQL was replaced.
+    while health != 4 * ["healthy"]:
+        assert time.monotonic() < deadline, health
+        time.sleep(1)
+        containers = docker_client.containers.list(filters={"label": "podium.stack=e2e"})
+        health = [item.attrs["State"]["Health"]["Status"] for item in containers]
     result = project.make("up")
     assert re.fullmatch(r"    \d+ unchanged", changes(result))
     assert "pending" not in result.stdout + result.stderr
