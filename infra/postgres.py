@@ -13,8 +13,8 @@ _PORT = 5432
 _MEMORY_MIB = 2048
 # Parallel queries put their shared state into /dev/shm, of which Docker gives 64 MiB by default.
 _SHM_MIB = 256
-# For bulk loads: fewer checkpoints, less WAL, faster index builds; the log goes to Docker.
 SERVER_SETTINGS = {
+    # For bulk loads: fewer checkpoints, less WAL, faster index builds; the log goes to Docker.
     "shared_buffers": "512MB",
     "maintenance_work_mem": "256MB",
     "max_wal_size": "4GB",
@@ -22,6 +22,13 @@ SERVER_SETTINGS = {
     "wal_compression": "lz4",
     "log_destination": "stderr",
     "logging_collector": "off",
+    # A client whose container was killed does not say goodbye. Its session, and the locks it holds,
+    # end after 90 seconds: waiting for the client, running a query, or sending rows.
+    "tcp_keepalives_idle": "60s",
+    "tcp_keepalives_interval": "10s",
+    "tcp_keepalives_count": "3",
+    "client_connection_check_interval": "10s",
+    "tcp_user_timeout": "90s",
 }
 
 

@@ -240,7 +240,9 @@ def test_no_container_gets_the_docker_socket_unless_asked(platform: Deployment):
     ]
 
 
-def test_postgresql_is_set_up_for_bulk_loads(platform: Deployment):
+def test_postgresql_is_set_up_for_bulk_loads_and_ends_sessions_of_killed_clients(
+    platform: Deployment,
+):
     inputs = platform.one(CONTAINER, "postgres").inputs
     program, *options = inputs["command"]
     assert program == "postgres"
@@ -253,6 +255,11 @@ def test_postgresql_is_set_up_for_bulk_loads(platform: Deployment):
         "wal_compression": "lz4",
         "log_destination": "stderr",
         "logging_collector": "off",
+        "tcp_keepalives_idle": "60s",
+        "tcp_keepalives_interval": "10s",
+        "tcp_keepalives_count": "3",
+        "client_connection_check_interval": "10s",
+        "tcp_user_timeout": "90s",
     }
     assert (inputs["memory"], inputs["shmSize"]) == (2048, 256)
 
