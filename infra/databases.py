@@ -12,6 +12,25 @@ from infra.postgres import Postgres
 
 WAREHOUSE_SCHEMAS = ("staging", "trips", "quality", "reports")
 _PUBLIC = "public"
+_CATALOG = "pg_catalog"
+# Where PostgreSQL lets everybody connect and create temporary tables.
+_OTHER_DATABASES = ("postgres", "template1")
+# A server has 100 connections by default, 3 of them for superusers. Together these leave 22 to
+# Kestra and Pulumi, so that nobody keeps Kestra (about 10) from its database.
+_CONNECTION_LIMITS = {"etl": 50, "reader": 15, "pgadmin": 10}
+# Milliseconds. An open transaction holds its locks: a load that replaces a month waits for them.
+_IDLE_IN_TRANSACTION = dict.fromkeys(("etl", "reader", "pgadmin"), 10 * 60_000)
+_STATEMENT = dict.fromkeys(("reader", "pgadmin"), 60 * 60_000)
+# Functions that PostgreSQL lets everybody call. Without the first nobody has a large object to
+# write to; the others lock out whoever takes the same number, such as a load or a migration.
+_CREATE_LARGE_OBJECT = ("lo_creat", "lo_create", "lo_from_bytea")
+_ADVISORY_LOCK = tuple(
+    f"pg_{way}advisory_{scope}lock{mode}({key})"
+    for way in ("", "try_")
+    for scope in ("", "xact_")
+    for mode in ("", "_shared")
+    for key in ("bigint", "integer, integer")
+)
 
 
 @dataclass(frozen=True)
@@ -128,8 +147,10 @@ class Databases(pulumi.ComponentResource):
         reader = self._role("reader", self.reader)
         pgadmin = self._role("pgadmin", on_warehouse)
 
-        kestra_database = self._database("kestra", args.kestra_database, kestra.name)
-        warehouse = self._database("warehouse", args.warehouse_database, args.server.user)
+        for name in _OTHER_DATABASES:
+            self._grant(f"{name}-revoke-public", name, _PUBLIC, "database", [])
+        kestra_database = self._database("kestra", args.kestra_database, kestra.name, kestra)
+        warehouse = self._database("warehouse", args.warehouse_database, args.server.user, etl)
 
         self._grant("etl-connect", warehouse, etl.name, "database", ["CONNECT", "TEMPORARY"])
         self._grant("reader-connect", warehouse, reader.name, "database", ["CONNECT"])
@@ -142,7 +163,7 @@ class Databases(pulumi.ComponentResource):
             schema = postgresql.Schema(
                 schema_name,
                 name=schema_name,
-                database=warehouse.name,
+                database=warehouse,
                 owner=args.server.user,
                 drop_cascade=True,
                 opts=self._opts,
@@ -175,24 +196,35 @@ class Databases(pulumi.ComponentResource):
             name=login.user,
             login=True,
             password=login.password,
+            connection_limit=_CONNECTION_LIMITS.get(name),
+            idle_in_transaction_session_timeout=_IDLE_IN_TRANSACTION.get(name),
+            statement_timeout=_STATEMENT.get(name),
             opts=self._opts,
         )
 
     def _database(
-        self, name: str, database_name: str, owner: pulumi.Input[str]
-    ) -> postgresql.Database:
-        """Declares a database that nobody may connect to unless granted."""
+        self, name: str, database_name: str, owner: pulumi.Input[str], writer: postgresql.Role
+    ) -> pulumi.Output[str]:
+        """Declares a database where only `writer` may lock, and nobody connect unless granted."""
         database = postgresql.Database(
             f"{name}-database", name=database_name, owner=owner, opts=self._opts
-        )
+        ).name
         self._grant(f"{name}-revoke-public", database, _PUBLIC, "database", [])
         self._grant(f"{name}-revoke-public-schema", database, _PUBLIC, "schema", [], _PUBLIC)
+        functions = (*_CREATE_LARGE_OBJECT, *_ADVISORY_LOCK)
+        self._grant(
+            f"{name}-revoke-functions", database, _PUBLIC, "function", [], _CATALOG, functions
+        )
+        execute = ["EXECUTE"]
+        self._grant(
+            f"{name}-locks", database, writer.name, "function", execute, _CATALOG, _ADVISORY_LOCK
+        )
         return database
 
     def _may_read(
         self,
         name: str,
-        database: postgresql.Database,
+        database: pulumi.Output[str],
         role: postgresql.Role,
         writer: postgresql.Role,
         schema: pulumi.Input[str],
@@ -202,7 +234,7 @@ class Databases(pulumi.ComponentResource):
         self._grant(f"{name}-select", database, role.name, "table", ["SELECT"], schema)
         postgresql.DefaultPrivileges(
             f"{name}-select-future",
-            database=database.name,
+            database=database,
             role=role.name,
             owner=writer.name,
             schema=schema,
@@ -214,19 +246,21 @@ class Databases(pulumi.ComponentResource):
     def _grant(
         self,
         name: str,
-        database: postgresql.Database,
+        database: pulumi.Input[str],
         role: pulumi.Input[str],
         object_type: str,
         privileges: Sequence[str],
         schema: pulumi.Input[str] | None = None,
+        objects: Sequence[str] | None = None,
     ) -> None:
         grant = postgresql.Grant(
             name,
-            database=database.name,
+            database=database,
             role=role,
             object_type=object_type,
             schema=schema,
-            privileges=list(privileges),
+            objects=objects,
+            privileges=privileges,
             # PostgreSQL refuses two grants on one object at the same time ("tuple concurrently
             # updated"), so they run one after another.
             opts=pulumi.ResourceOptions.merge(

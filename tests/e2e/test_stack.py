@@ -1,5 +1,7 @@
 """The life of one stack, in the order in which a user lives it: up, use, change, down."""
 
+import contextlib
+import itertools
 import json
 import re
 import subprocess
@@ -109,7 +111,12 @@ def test_second_up_changes_nothing(project: Project, outputs: dict[str, Any]) ->
 
 @pytest.mark.parametrize(
     ("role", "database"),
-    [("etl", "kestra"), ("reader", "kestra"), ("kestra", "ny_taxi")],
+    [
+        ("etl", "kestra"),
+        ("reader", "kestra"),
+        ("kestra", "ny_taxi"),
+        *itertools.product(("kestra", "etl", "reader", "pgadmin"), ("postgres", "template1")),
+    ],
 )
 def test_role_cannot_connect_to_what_is_not_its_own(
     outputs: dict[str, Any], role_passwords: dict[str, str], role: str, database: str
@@ -123,7 +130,7 @@ def test_public_cannot_connect(outputs: dict[str, Any], role_passwords: dict[str
     with connect(outputs, superuser, role_passwords[superuser], "postgres") as connection:
         connection.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
         try:
-            for database in ("kestra", "ny_taxi"):
+            for database in ("kestra", "ny_taxi", "postgres", "template1"):
                 with pytest.raises(psycopg.OperationalError, match="permission denied"):
                     connect(outputs, "stranger", "stranger", database)
         finally:
@@ -161,6 +168,20 @@ def test_etl_writes_and_readers_read(
         ("pgadmin", "kestra", "CREATE TABLE public.probe ()"),
         ("kestra", "kestra", "CREATE ROLE probe"),
         ("kestra", "kestra", "CREATE DATABASE probe"),
+        *itertools.product(
+            ("reader", "pgadmin"),
+            ("ny_taxi",),
+            (
+                "SELECT lo_create(0)",
+                "SELECT lo_creat(-1)",
+                "SELECT lo_from_bytea(0, '')",
+                "SELECT pg_advisory_lock(1)",
+                "SELECT pg_try_advisory_lock_shared(1, 2)",
+                "SELECT pg_advisory_xact_lock(hashtext('podium'), hashtext('warehouse'))",
+            ),
+        ),
+        ("pgadmin", "kestra", "SELECT pg_advisory_lock(1)"),
+        ("pgadmin", "kestra", "SELECT lo_create(0)"),
     ],
 )
 def test_role_may_not(
@@ -175,6 +196,29 @@ def test_role_may_not(
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute(statement)
+
+
+@pytest.mark.parametrize(("role", "limit"), [("etl", 50), ("reader", 15), ("pgadmin", 10)])
+def test_role_leaves_connections_to_kestra(
+    outputs: dict[str, Any], role_passwords: dict[str, str], role: str, limit: int
+) -> None:
+    with (
+        contextlib.ExitStack() as connections,
+        pytest.raises(psycopg.OperationalError, match="too many connections for role"),
+    ):
+        for _ in range(limit + 1):
+            connections.enter_context(connect(outputs, role, role_passwords[role], "ny_taxi"))
+
+
+def test_sessions_of_readers_end_that_hold_locks(
+    outputs: dict[str, Any], role_passwords: dict[str, str]
+) -> None:
+    with connect(outputs, "reader", role_passwords["reader"], "ny_taxi") as reader:
+        for name, value in (
+            ("idle_in_transaction_session_timeout", "10min"),
+            ("statement_timeout", "1h"),
+        ):
+            assert reader.execute(f"SHOW {name}").fetchone() == (value,)
 
 
 def test_pgadmin_reads_what_kestra_keeps(

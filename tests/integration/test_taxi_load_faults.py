@@ -218,7 +218,7 @@ def correction(
 BEGUN = r"^COMMIT.*INSERT INTO quality\.loads"
 STAGED = r"^COMMIT.*CREATE TABLE staging\S+ \(LIKE"
 COPIED = r"^CopyDone.*COPY staging"
-LOCKED = r"pg_advisory_xact_lock\(hashtext\('trips"  # the first statement of publish.sql
+LOCKED = r"pg_advisory_xact_lock\(\S+ hashtext\('trips"  # the first statement of publish.sql
 PUBLISHED = r"^COMMIT.*ALTER TABLE trips\.yellow\s+ATTACH"
 STEPS = {
     "before the copy": [

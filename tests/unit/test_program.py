@@ -387,7 +387,36 @@ def test_each_kind_of_user_has_a_role_with_a_password_of_its_own(platform: Deplo
     assert {role["name"] for role in roles} == {"kestra", "etl", "reader", "pgadmin"}
     assert len({role["password"] for role in roles}) == len(roles)
     # No further attribute: none may create databases or roles, or is a superuser.
-    assert {frozenset(role) for role in roles} == {frozenset({"name", "login", "password"})}
+    limits = {"connectionLimit", "idleInTransactionSessionTimeout", "statementTimeout"}
+    assert {frozenset(role) - limits for role in roles} == {
+        frozenset({"name", "login", "password"})
+    }
+
+
+def test_roles_leave_connections_to_kestra_and_end_what_would_hold_locks(platform: Deployment):
+    columns = ("connectionLimit", "idleInTransactionSessionTimeout", "statementTimeout")
+    limits = {
+        item.inputs["name"]: tuple(item.inputs.get(column) for column in columns)
+        for item in platform.all(ROLE)
+    }
+    assert limits == {
+        "kestra": (None, None, None),
+        "etl": (50, 600_000, None),
+        "reader": (15, 600_000, 3_600_000),
+        "pgadmin": (10, 600_000, 3_600_000),
+    }
+    # Of 100 connections PostgreSQL reserves 3 for superusers.
+    assert 97 - sum(limit or 0 for limit, *_ in limits.values()) >= 20
+
+
+def test_only_who_writes_to_a_database_takes_its_advisory_locks(platform: Deployment):
+    objects = {item.name: set(item.inputs.get("objects", ())) for item in platform.all(GRANT)}
+    for database in ("kestra", "warehouse"):
+        locks = objects[f"{database}-locks"]
+        assert len(locks) == 16
+        assert objects[f"{database}-revoke-functions"] == locks | {
+            *("lo_creat", "lo_create", "lo_from_bytea"),
+        }
 
 
 def test_databases_and_schemas_have_the_owners_they_need(platform: Deployment):
@@ -407,7 +436,14 @@ def test_roles_may_do_what_they_need_and_nothing_else(platform: Deployment):
         item.name: tuple(item.inputs.get(column) for column in columns)
         for item in platform.all(GRANT)
     }
+    functions = ("function", "pg_catalog")
     assert granted == {
+        "postgres-revoke-public": ("postgres", "public", "database", None, []),
+        "template1-revoke-public": ("template1", "public", "database", None, []),
+        "kestra-revoke-functions": ("kestra", "public", *functions, []),
+        "kestra-locks": ("kestra", "kestra", *functions, ["EXECUTE"]),
+        "warehouse-revoke-functions": ("ny_taxi", "public", *functions, []),
+        "warehouse-locks": ("ny_taxi", "etl", *functions, ["EXECUTE"]),
         "kestra-revoke-public": ("kestra", "public", "database", None, []),
         "kestra-revoke-public-schema": ("kestra", "public", "schema", "public", []),
         "warehouse-revoke-public": ("ny_taxi", "public", "database", None, []),
@@ -481,6 +517,7 @@ def test_names_in_postgresql_follow_the_settings():
     }
     assert {item.inputs["role"] for item in deployment.all(GRANT)} == {
         "public",
+        "kestra",
         "loader",
         "analyst",
         "pgadmin",

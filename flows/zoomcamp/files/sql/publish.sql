@@ -2,7 +2,7 @@
 DO $$
 BEGIN
   -- Loads of one month publish one after another.
-  PERFORM pg_advisory_xact_lock(hashtext('trips.{{ render(vars.partition) }}'));
+  PERFORM pg_advisory_xact_lock(hashtext('podium'), hashtext('trips.{{ render(vars.partition) }}'));
   -- A copy that was cut off after its commit may have run again.
   IF (SELECT sum(trips) FROM {{ render(vars.staging) }}_zones) <> (
     SELECT rows_read - rows_rejected FROM quality.loads WHERE load_id = '{{ execution.id }}'

@@ -11,7 +11,7 @@ BEGIN
   END IF;
 
   -- Two loads that create the same at the same time would clash in spite of IF NOT EXISTS.
-  PERFORM pg_advisory_xact_lock(hashtext('warehouse'));
+  PERFORM pg_advisory_xact_lock(hashtext('podium'), hashtext('warehouse'));
 
   IF EXISTS (
     SELECT FROM pg_class
