@@ -62,6 +62,12 @@ def _port(value: str) -> int:
     raise ValueError("must be a port from 1024 to 65535")
 
 
+def _days(value: str) -> int:
+    if re.fullmatch(r"[1-9][0-9]{0,4}", value) and int(value) <= 36500:
+        return int(value)
+    raise ValueError("must be a number of days from 1 to 36500")
+
+
 def _flag(value: str) -> bool:
     if value in ("true", "false"):
         return value == "true"
@@ -223,6 +229,7 @@ class _Group:
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Port = Annotated[int, BeforeValidator(_port), _Group("port")]
+Days = Annotated[int, BeforeValidator(_days)]
 Image = Annotated[str, AfterValidator(_image)]
 Database = Annotated[
     str, AfterValidator(_database), AfterValidator(_identifier), _Group("database")
@@ -273,6 +280,7 @@ class Settings(BaseModel):
     reader_password: Annotated[Password, _checked(_postgres_password)]
     taxi_source: Annotated[str, AfterValidator(_source)]
     schedules_enabled: Flag
+    retention_days: Days
     kestra_docker_socket: Flag
     protect_volumes: Flag
 

@@ -84,7 +84,29 @@ def test_a_flow_uses_only_the_secrets_and_globals_that_the_stack_gives(key: str)
         "WAREHOUSE_USERNAME",
         "WAREHOUSE_PASSWORD",
     }
-    assert set(re.findall(r"globals\.(\w+)", text)) <= {"source", "warehouse"}
+    assert set(re.findall(r"globals\.(\w+)", text)) <= {
+        *("source", "warehouse", "retentionDays"),
+    }
+
+
+def tasks_below(parent: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yields every task with the flow or task that holds it."""
+    for key in ("tasks", "then", "else", "errors", "finally", "afterExecution"):
+        for task in parent.get(key, ()):
+            yield task, parent
+            yield from tasks_below(task)
+
+
+@every_flow
+def test_what_works_in_the_warehouse_is_repeated_and_nothing_else_but_subflows(key: str):
+    for task, parent in tasks_below(DOCUMENTS[key]):
+        in_warehouse = task["type"].startswith("io.kestra.plugin.jdbc.postgresql.")
+        subflow = task["type"] == "io.kestra.plugin.core.flow.Subflow"
+        assert in_warehouse <= ("retry" in task) <= (in_warehouse or subflow), task["id"]
+        if "retry" in task:
+            # https://github.com/kestra-io/kestra/issues/18909
+            assert parent["type"] == "io.kestra.plugin.core.flow.Parallel", task["id"]
+            assert {"maxAttempts", "maxDuration"} & task["retry"].keys()
 
 
 def test_every_file_that_a_flow_reads_is_there():

@@ -15,6 +15,7 @@ from tests.unit.harness import PROJECT, PROJECT_FOLDER, configure
 DIGEST = "sha256:" + "0f" * 32
 
 PORT = "must be a port from 1024 to 65535"
+DAYS = "must be a number of days from 1 to 36500"
 FLAG = "must be true or false"
 ADDRESS = "must be an IPv4 or IPv6 address of the Docker host"
 HOST = "must be a host name (RFC 1123) or an IPv4 address, without scheme and port"
@@ -115,6 +116,10 @@ BAD = [
     ("taxiSource", "no/such/folder", NO_FOLDER),
     ("taxiSource", __file__, NO_FOLDER),
     ("schedulesEnabled", "True", FLAG),
+    ("retentionDays", "0", DAYS),
+    ("retentionDays", "-1", DAYS),
+    ("retentionDays", "36501", DAYS),
+    ("retentionDays", "ninety", DAYS),
     ("kestraDockerSocket", "yes", FLAG),
     ("protectVolumes", "", FLAG),
 ]
@@ -263,6 +268,7 @@ GOOD = [
     ("etlRole", "größe", "etl_role", "größe"),
     ("adminEmail", "o'brien@example.com", "admin_email", "o'brien@example.com"),
     ("schedulesEnabled", "false", "schedules_enabled", False),
+    ("retentionDays", "36500", "retention_days", 36500),
     ("kestraDockerSocket", "true", "kestra_docker_socket", True),
     ("protectVolumes", "true", "protect_volumes", True),
 ]

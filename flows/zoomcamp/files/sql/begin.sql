@@ -10,8 +10,8 @@ BEGIN
   LOOP
     killed := 'load_' || lower(killed);
     EXECUTE format(
-      'DROP TABLE IF EXISTS staging.%I, staging.%I, staging.%I',
-      killed, killed || '_hours', killed || '_zones'
+      'DROP TABLE IF EXISTS staging.%I, staging.%I, staging.%I, staging.%I',
+      killed, killed || '_rejects', killed || '_hours', killed || '_zones'
     );
   END LOOP;
 END $$;

@@ -1,6 +1,7 @@
--- PostgreSQL: a table for the rows of the file, which becomes the month's partition.
+-- PostgreSQL: tables for the rows of the file; that of the trips becomes the month's partition.
 -- A server that was killed begins the task once more.
-DROP TABLE IF EXISTS {{ render(vars.staging) }};
+DROP TABLE IF EXISTS {{ render(vars.staging) }}, {{ render(vars.staging) }}_rejects;
+CREATE TABLE {{ render(vars.staging) }}_rejects (LIKE quality.rejects);
 CREATE TABLE {{ render(vars.staging) }} (LIKE trips.{{ inputs.taxi }});
 -- The constraint spares ATTACH PARTITION a look at every row.
 ALTER TABLE {{ render(vars.staging) }}
