@@ -62,7 +62,11 @@ kestra = KestraServer(
         username=settings.admin_email,
         password=settings.kestra_password,
         databases=databases,
-        variables={"source": taxi.url, "warehouse": databases.etl.jdbc_url},
+        variables={
+            "source": taxi.url,
+            "warehouse": databases.etl.jdbc_url,
+            "retentionDays": str(settings.retention_days),
+        },
         secrets={
             "WAREHOUSE_USERNAME": databases.etl.user,
             "WAREHOUSE_PASSWORD": databases.etl.password,
@@ -80,6 +84,7 @@ pgadmin = PgAdmin(
         email=settings.admin_email,
         password=settings.pgadmin_password,
         databases=databases.pgadmin,
+        names_id=databases.names_id,
     ),
 )
 

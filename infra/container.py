@@ -98,6 +98,8 @@ def service_container(
     entrypoints: Sequence[str] | None = None,
     command: Sequence[str] | None = None,
     user: str | None = None,
+    labels: Mapping[str, pulumi.Input[str]] | None = None,
+    sysctls: Mapping[str, str] | None = None,
     memory: int | None = None,
     shm_size: int | None = None,
     stop_timeout: int = 30,
@@ -117,6 +119,8 @@ def service_container(
         entrypoints: replaces the image's entrypoint.
         command: replaces the image's command.
         user: the user inside the container; the image's own where None.
+        labels: labels beyond those of the stack.
+        sysctls: kernel parameters of the container.
         memory: the limit in MiB.
         shm_size: the size of /dev/shm in MiB.
         stop_timeout: seconds between SIGTERM and SIGKILL.
@@ -150,8 +154,9 @@ def service_container(
         uploads=uploads,
         labels=[
             docker.ContainerLabelArgs(label=label, value=value)
-            for label, value in stack_labels().items()
+            for label, value in {**stack_labels(), **(labels or {})}.items()
         ],
+        sysctls=sysctls,
         memory=memory,
         # Docker's own default, spelled out: it is read back and would show as a change.
         memory_swap=2 * memory if memory else None,
@@ -163,7 +168,7 @@ def service_container(
             tests=health.tests,
             interval="5s",
             timeout="5s",
-            retries=10,
+            retries=3,
             start_period=_duration(health.start_period),
         ),
         wait=True,

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pulumi
 import pulumi_postgresql as postgresql
+import pulumi_random as random
 
 from infra.passwords import password
 from infra.postgres import Postgres
@@ -78,8 +79,11 @@ class Login:
 
     @property
     def jdbc_url(self) -> str:
-        """The URL of the database for JDBC, without the login."""
-        return f"jdbc:postgresql://{self.address}/{quote(self.database)}"
+        """The URL of the database for JDBC, without the login.
+
+        It has no socketTimeout: a load, or a migration of Kestra, may wait as long as it has to.
+        """
+        return f"jdbc:postgresql://{self.address}/{quote(self.database)}?tcpKeepAlive=true"
 
 
 class Databases(pulumi.ComponentResource):
@@ -90,6 +94,8 @@ class Databases(pulumi.ComponentResource):
         etl: The login of the role that writes to the warehouse.
         reader: The login of the role that reads the warehouse.
         pgadmin: The logins of the role that reads both databases, one for each.
+        names_id: Changes with the name of a database. PostgreSQL renames none that is in use: a
+            container that has this in an input is deleted before and created after.
         outputs: What the stack exports of it, by the names of the stack's outputs.
     """
 
@@ -97,6 +103,7 @@ class Databases(pulumi.ComponentResource):
     etl: Login
     reader: Login
     pgadmin: tuple[Login, ...]
+    names_id: pulumi.Output[str]
     outputs: dict[str, pulumi.Input[str | int]]
 
     def __init__(
@@ -129,6 +136,22 @@ class Databases(pulumi.ComponentResource):
             deleted_with=args.server.volume,
         )
 
+        # A new name of a role or database replaces these, but what they stand for is renamed with
+        # it: to delete the old ones would fail on the old name. One that is to go for good needs
+        # an `up` without any privileges first.
+        self._renamed = pulumi.ResourceOptions.merge(
+            self._opts, pulumi.ResourceOptions(retain_on_delete=True)
+        )
+        names = random.RandomId(
+            f"{name}-names",
+            byte_length=4,
+            keepers={"kestra": args.kestra_database, "warehouse": args.warehouse_database},
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+        )
+        self.names_id = names.hex
+        self._after_names = pulumi.ResourceOptions.merge(
+            self._opts, pulumi.ResourceOptions(depends_on=[names])
+        )
         self._last_grant: list[pulumi.Resource] = []
 
         def login(name: str, database: str, user: str, chosen: str | None = None) -> Login:
@@ -166,7 +189,7 @@ class Databases(pulumi.ComponentResource):
                 database=warehouse,
                 owner=args.server.user,
                 drop_cascade=True,
-                opts=self._opts,
+                opts=self._renamed,
             )
             self._grant(
                 f"etl-{schema_name}",
@@ -207,7 +230,7 @@ class Databases(pulumi.ComponentResource):
     ) -> pulumi.Output[str]:
         """Declares a database where only `writer` may lock, and nobody connect unless granted."""
         database = postgresql.Database(
-            f"{name}-database", name=database_name, owner=owner, opts=self._opts
+            f"{name}-database", name=database_name, owner=owner, opts=self._after_names
         ).name
         self._grant(f"{name}-revoke-public", database, _PUBLIC, "database", [])
         self._grant(f"{name}-revoke-public-schema", database, _PUBLIC, "schema", [], _PUBLIC)
@@ -240,7 +263,7 @@ class Databases(pulumi.ComponentResource):
             schema=schema,
             object_type="table",
             privileges=["SELECT"],
-            opts=self._opts,
+            opts=self._renamed,
         )
 
     def _grant(
@@ -264,7 +287,7 @@ class Databases(pulumi.ComponentResource):
             # PostgreSQL refuses two grants on one object at the same time ("tuple concurrently
             # updated"), so they run one after another.
             opts=pulumi.ResourceOptions.merge(
-                self._opts, pulumi.ResourceOptions(depends_on=self._last_grant)
+                self._renamed, pulumi.ResourceOptions(depends_on=self._last_grant)
             ),
         )
         self._last_grant = [grant]

@@ -19,8 +19,20 @@ _MANAGEMENT_PORT = 8081
 _STORAGE_PATH = "/app/storage"
 _WORKING_PATH = "/tmp/kestra-wd"  # where the documented set-up has it
 _DOCKER_SOCKET = "/var/run/docker.sock"
-# Kestra gives running tasks 5 minutes after SIGTERM (kestra.server.termination-grace-period).
-_STOP_TIMEOUT = 330
+# Seconds that a server gives its running tasks after SIGTERM, and after which the next one repeats
+# those it ended. No step of a load takes longer; Kestra's default is 5 minutes.
+_TERMINATION_GRACE = 60
+# Seconds without a heartbeat (one each 3) after which a server is dead; Kestra's default is 45.
+_LIVENESS_TIMEOUT = 30
+# A connection whose other side is gone ends after 90 seconds, as in infra/postgres.py; by default
+# after two hours, or 15 minutes while something is being sent.
+_SYSCTLS = {
+    "net.ipv4.tcp_keepalive_time": "60",
+    "net.ipv4.tcp_keepalive_intvl": "10",
+    "net.ipv4.tcp_keepalive_probes": "3",
+    "net.ipv4.tcp_retries2": "8",
+}
+_CONNECTION_CHECK = 60_000  # milliseconds after which an idle connection of the pool is tested
 # The image promises neither curl nor wget.
 _HEALTH_CHECK = (
     f"exec 3<>/dev/tcp/127.0.0.1/{_MANAGEMENT_PORT}; "
@@ -95,6 +107,7 @@ class KestraServer(pulumi.ComponentResource):
             command=["server", "standalone"],
             # The volume and the Docker socket are owned by root.
             user="root",
+            labels={"podium.databases": args.databases.names_id},
             envs={
                 "KESTRA_CONFIGURATION": pulumi.Output.secret(configuration),
                 **{f"SECRET_{key}": _base64(value) for key, value in args.secrets.items()},
@@ -107,7 +120,8 @@ class KestraServer(pulumi.ComponentResource):
             health=HealthCheck(
                 tests=["CMD", "bash", "-c", _HEALTH_CHECK], start_period=120, wait_timeout=300
             ),
-            stop_timeout=_STOP_TIMEOUT,
+            stop_timeout=_TERMINATION_GRACE + 30,
+            sysctls=_SYSCTLS,
             depends_on=[args.databases],
         )
         self.outputs = {
@@ -130,10 +144,28 @@ def _configuration(
                 "driver-class-name": "org.postgresql.Driver",
                 "username": args.databases.kestra.user,
                 "password": database_password,
+                "keepalive-time": _CONNECTION_CHECK,
             }
         },
         "kestra": {
-            "server": {"basic-auth": {"username": args.username, "password": password}},
+            "server": {
+                "basic-auth": {"username": args.username, "password": password},
+                "termination-grace-period": f"{_TERMINATION_GRACE}s",
+                # The tasks of a dead server begin again at once: with one server, it has ended
+                # before the next one runs, so that no task runs twice at a time.
+                "worker-task-restart-strategy": "IMMEDIATELY",
+                "liveness": {
+                    "timeout": f"{_LIVENESS_TIMEOUT}s",
+                    "initial-delay": f"{_LIVENESS_TIMEOUT}s",
+                },
+            },
+            "jdbc": {
+                # What the queue holds is done with: Kestra 1.3 would keep it for 7 days.
+                "cleaner": {"initial-delay": "1h", "fixed-delay": "1h", "retention": "1d"},
+                "queue": {  # Kestra 2.0
+                    "cleaner": {"initial-delay": "1h", "fixed-delay": "1h", "retention": "1h"}
+                },
+            },
             "repository": {"type": "postgres"},
             "queue": {"type": "postgres"},
             "storage": {"type": "local", "local": {"base-path": _STORAGE_PATH}},

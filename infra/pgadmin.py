@@ -31,12 +31,14 @@ class PgAdminArgs(ServiceArgs):
         email: The e-mail address that is the login.
         password: The login's password, or None for a generated one.
         databases: How pgAdmin logs in to each database that it registers.
+        names_id: Changes with the name of a database, see `Databases`.
     """
 
     port: int
     email: str
     password: str | None
     databases: Sequence[Login]
+    names_id: pulumi.Input[str]
 
 
 class PgAdmin(pulumi.ComponentResource):
@@ -69,6 +71,7 @@ class PgAdmin(pulumi.ComponentResource):
             name,
             args,
             parent=self,
+            labels={"podium.databases": args.names_id},
             # The image copies a pgpass file at its first start only; a changed password must
             # arrive too. libpq reads the file only when nobody else can (mode 0600).
             entrypoints=[
@@ -81,6 +84,8 @@ class PgAdmin(pulumi.ComponentResource):
                 "PGADMIN_DEFAULT_EMAIL": args.email,
                 "PGADMIN_DEFAULT_PASSWORD": login_password,
                 "PGADMIN_SERVER_JSON_FILE": _SERVERS_FILE,
+                # Otherwise the file is read at the first start only.
+                "PGADMIN_REPLACE_SERVERS_ON_STARTUP": "True",
                 "PGADMIN_DISABLE_POSTFIX": "true",
                 # Otherwise every page asks gravatar.com for a picture of the login's address.
                 "PGADMIN_CONFIG_SHOW_GRAVATAR_IMAGE": "False",

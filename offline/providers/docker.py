@@ -345,6 +345,7 @@ _HOST_CONFIG_FIELDS = {
     "securityOpts": "SecurityOpt",
     "groupAdds": "GroupAdd",
     "cpuShares": "CpuShares",
+    "sysctls": "Sysctls",
 }
 _MEBIBYTE_FIELDS = {
     "memory": "Memory",
@@ -479,6 +480,7 @@ class Container(_DockerResource):
         "platform": String(computed=True, replaces=True),
         "logDriver": String(computed=True, replaces=True),
         "logOpts": Map(replaces=True),
+        "sysctls": Map(replaces=True),
         "stopSignal": String(computed=True, replaces=True),
         "stopTimeout": Integer(computed=True, replaces=True),
         "destroyGraceSeconds": Integer(),

@@ -36,6 +36,8 @@ class Resource:
     depends_on: frozenset[str]
     deleted_with: str
     protect: bool
+    retain_on_delete: bool
+    delete_before_replace: bool
     ignore_changes: tuple[str, ...]
     aliases: tuple[str, ...]
 
@@ -108,6 +110,8 @@ class _Monitor(mocks.MockMonitor):
                     depends_on=frozenset(map(_key, request.dependencies)),
                     deleted_with=_key(request.deletedWith),
                     protect=request.protect,
+                    retain_on_delete=request.retainOnDelete,
+                    delete_before_replace=request.deleteBeforeReplace,
                     ignore_changes=tuple(request.ignoreChanges),
                     aliases=tuple(str(alias.spec).strip() for alias in request.aliases),
                 )

@@ -22,6 +22,7 @@ VOLUME = "docker:index/volume:Volume"
 IMAGE = "docker:index/remoteImage:RemoteImage"
 CONTAINER = "docker:index/container:Container"
 PASSWORD = "random:index/randomPassword:RandomPassword"
+RANDOM_ID = "random:index/randomId:RandomId"
 POSTGRESQL = "pulumi:providers:postgresql"
 ROLE = "postgresql:index/role:Role"
 DATABASE = "postgresql:index/database:Database"
@@ -31,12 +32,13 @@ DEFAULT_PRIVILEGES = "postgresql:index/defaultPrivileges:DefaultPrivileges"
 
 
 def run(program: Callable[[], object], stack_name: str = "test") -> Deployment:
-    """Runs a program under mocks that compute passwords and ids of images as the providers do."""
+    """Runs a program under mocks that compute passwords and ids as the providers do."""
     return mocks.run(
         program,
         stack_name,
         computed={
             PASSWORD: lambda name: {"result": f"generated-{name}-1A"},
+            RANDOM_ID: lambda name: {"hex": f"hex of {name}"},
             IMAGE: lambda name: {"imageId": f"sha256:{name}"},
         },
     )

@@ -91,6 +91,7 @@ def pgadmin(role_password: str = "browser's", **changes: Any) -> Deployment:
             email="admin@example.com",
             password=None,
             databases=(login("dwh", role_password), login("conductor", role_password)),
+            names_id="a name",
         )
         for name, value in PgAdmin("pgadmin", replace(args, **changes)).outputs.items():
             pulumi.export(name, value)
@@ -178,10 +179,11 @@ def test_kestra_gets_variables_as_text_and_its_secrets_encoded():
     assert envs == {"SECRET_PLAIN": "b25l", "SECRET_SECRET": "dHdv"}
     assert configuration["kestra"]["variables"] == {"globals": {"answer": "42", "yes": "no"}}
     assert configuration["datasources"]["postgres"] == {
-        "url": "jdbc:postgresql://db:5432/conductor",
+        "url": "jdbc:postgresql://db:5432/conductor?tcpKeepAlive=true",
         "driver-class-name": "org.postgresql.Driver",
         "username": "owner",
         "password": "generated-kestra-role-password-1A",
+        "keepalive-time": 60_000,
     }
     assert deployment.outputs == {
         "url": "http://docker.example.com:18080",

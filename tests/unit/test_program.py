@@ -33,6 +33,7 @@ from tests.unit.harness import (
     POSTGRESQL,
     PROJECT,
     PROJECT_FOLDER,
+    RANDOM_ID,
     ROLE,
     SCHEMA,
     VOLUME,
@@ -95,10 +96,9 @@ def test_objects_on_the_docker_host_are_named_and_labelled_by_project_and_stack(
         "podium-test-postgres-data",
     ]
     for item in objects:
-        assert {label["label"]: label["value"] for label in item.inputs["labels"]} == {
-            "podium.project": "podium",
-            "podium.stack": "test",
-        }
+        labels = {label["label"]: label["value"] for label in item.inputs["labels"]}
+        labels.pop("podium.databases", None)
+        assert labels == {"podium.project": "podium", "podium.stack": "test"}
 
 
 def test_two_stacks_share_no_physical_name_but_every_logical_one(platform: Deployment):
@@ -202,7 +202,7 @@ def test_up_waits_until_the_service_is_healthy(
         "tests": tests,
         "interval": "5s",
         "timeout": "5s",
-        "retries": 10,
+        "retries": 3,
         "startPeriod": start_period,
     }
     assert inputs["wait"] is True
@@ -219,8 +219,18 @@ def test_services_restart_and_keep_a_bounded_log(platform: Deployment, service: 
 
 def test_kestra_has_longer_to_stop_than_it_gives_its_tasks(platform: Deployment):
     inputs = platform.one(CONTAINER, "kestra").inputs
-    assert inputs["stopTimeout"] > 300
+    grace = kestra_configuration(platform)["kestra"]["server"]["termination-grace-period"]
+    assert inputs["stopTimeout"] > int(grace.removesuffix("s"))
     assert inputs["destroyGraceSeconds"] == inputs["stopTimeout"]
+
+
+def test_kestra_notices_when_the_other_side_of_a_connection_is_gone(platform: Deployment):
+    assert platform.one(CONTAINER, "kestra").inputs["sysctls"] == {
+        "net.ipv4.tcp_keepalive_time": "60",
+        "net.ipv4.tcp_keepalive_intvl": "10",
+        "net.ipv4.tcp_keepalive_probes": "3",
+        "net.ipv4.tcp_retries2": "8",
+    }
 
 
 def test_containers_run_the_image_that_was_pulled(platform: Deployment):
@@ -276,10 +286,11 @@ def test_kestra_is_configured_with_typed_values():
     assert kestra_configuration(deployment) == {
         "datasources": {
             "postgres": {
-                "url": "jdbc:postgresql://postgres:5432/kestra_gr%C3%B6%C3%9Fe",
+                "url": "jdbc:postgresql://postgres:5432/kestra_gr%C3%B6%C3%9Fe?tcpKeepAlive=true",
                 "driver-class-name": "org.postgresql.Driver",
                 "username": "kestra_owner",
                 "password": "generated-kestra-role-password-1A",
+                "keepalive-time": 60_000,
             }
         },
         "kestra": {
@@ -287,7 +298,16 @@ def test_kestra_is_configured_with_typed_values():
                 "basic-auth": {
                     "username": "admin@example.com",
                     "password": 'It\'s: "#1" {a}\\',
-                }
+                },
+                "termination-grace-period": "60s",
+                "worker-task-restart-strategy": "IMMEDIATELY",
+                "liveness": {"timeout": "30s", "initial-delay": "30s"},
+            },
+            "jdbc": {
+                "cleaner": {"initial-delay": "1h", "fixed-delay": "1h", "retention": "1d"},
+                "queue": {
+                    "cleaner": {"initial-delay": "1h", "fixed-delay": "1h", "retention": "1h"}
+                },
             },
             "repository": {"type": "postgres"},
             "queue": {"type": "postgres"},
@@ -299,7 +319,8 @@ def test_kestra_is_configured_with_typed_values():
                 "globals": {
                     "source": "https://github.com/DataTalksClub/nyc-tlc-data/releases/download/"
                     "{taxi}",
-                    "warehouse": "jdbc:postgresql://postgres:5432/ny_taxi",
+                    "warehouse": "jdbc:postgresql://postgres:5432/ny_taxi?tcpKeepAlive=true",
+                    "retentionDays": "90",
                 }
             },
         },
@@ -522,6 +543,28 @@ def test_names_in_postgresql_follow_the_settings():
         "analyst",
         "pgadmin",
     }
+
+
+def test_what_is_renamed_with_a_role_or_database_is_not_deleted_under_its_old_name(
+    platform: Deployment,
+):
+    for item in platform.resources:
+        renamed = item.type in (GRANT, DEFAULT_PRIVILEGES, SCHEMA)
+        assert item.retain_on_delete is renamed, item.key
+
+
+def test_what_uses_the_databases_is_deleted_before_one_is_renamed():
+    deployment = deploy(kestraDatabase="conductor", warehouseDatabase="dwh")
+    (names,) = deployment.all(RANDOM_ID)
+    assert names.inputs["keepers"] == {"kestra": "conductor", "warehouse": "dwh"}
+    assert names.delete_before_replace
+    for database in deployment.all(DATABASE):
+        assert names.key in database.depends_on
+    for container in deployment.all(CONTAINER):
+        labels = {label["label"]: label["value"] for label in container.inputs["labels"]}
+        uses = labels.get("podium.databases") == f"hex of {names.name}"
+        assert uses is (container.name in ("kestra", "pgadmin"))
+        assert (names.key in container.depends_on) is uses
 
 
 # Flows
