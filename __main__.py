@@ -65,7 +65,7 @@ kestra = KestraServer(
         variables={
             "source": taxi.url,
             "warehouse": databases.etl.jdbc_url,
-            "retentionDays": str(settings.retention_days),
+            "retention": str(settings.retention_days),
         },
         secrets={
             "WAREHOUSE_USERNAME": databases.etl.user,

@@ -55,11 +55,13 @@ class HealthCheck:
         tests: the command, in Docker's form (`["CMD", ...]`).
         start_period: seconds during which failures do not count.
         wait_timeout: seconds for which `up` waits for the first success.
+        retries: failures in a row, one each 5 seconds, that make the service unhealthy.
     """
 
     tests: Sequence[str]
     start_period: int
     wait_timeout: int
+    retries: int = 10
 
 
 def data_volume(name: str, placement: Placement, parent: pulumi.Resource) -> docker.Volume:
@@ -168,7 +170,7 @@ def service_container(
             tests=health.tests,
             interval="5s",
             timeout="5s",
-            retries=3,
+            retries=health.retries,
             start_period=_duration(health.start_period),
         ),
         wait=True,

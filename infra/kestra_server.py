@@ -117,8 +117,12 @@ class KestraServer(pulumi.ComponentResource):
                 docker.ContainerVolumeArgs(volume_name=volume.name, container_path=_STORAGE_PATH),
                 *(_docker_runner_volumes() if args.docker_socket else ()),
             ],
+            # It fails while the database is away: Kestra looks at it for /health.
             health=HealthCheck(
-                tests=["CMD", "bash", "-c", _HEALTH_CHECK], start_period=120, wait_timeout=300
+                tests=["CMD", "bash", "-c", _HEALTH_CHECK],
+                start_period=120,
+                wait_timeout=300,
+                retries=3,
             ),
             stop_timeout=_TERMINATION_GRACE + 30,
             sysctls=_SYSCTLS,

@@ -85,7 +85,7 @@ def test_a_flow_uses_only_the_secrets_and_globals_that_the_stack_gives(key: str)
         "WAREHOUSE_PASSWORD",
     }
     assert set(re.findall(r"globals\.(\w+)", text)) <= {
-        *("source", "warehouse", "retentionDays"),
+        *("source", "warehouse", "retention"),
     }
 
 

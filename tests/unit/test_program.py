@@ -185,15 +185,20 @@ def test_the_data_path_follows_the_major_version(image: str, path: str):
 
 
 @pytest.mark.parametrize(
-    ("service", "command", "start_period", "wait_timeout"),
+    ("service", "command", "start_period", "wait_timeout", "retries"),
     [
-        ("postgres", "pg_isready -h 127.0.0.1 -U postgres", "30s", 120),
-        ("kestra", "/dev/tcp/127.0.0.1/8081", "2m0s", 300),
-        ("pgadmin", "http://localhost:80/misc/ping", "2m0s", 300),
+        ("postgres", "pg_isready -h 127.0.0.1 -U postgres", "30s", 120, 10),
+        ("kestra", "/dev/tcp/127.0.0.1/8081", "2m0s", 300, 3),
+        ("pgadmin", "http://localhost:80/misc/ping", "2m0s", 300, 10),
     ],
 )
 def test_up_waits_until_the_service_is_healthy(
-    platform: Deployment, service: str, command: str, start_period: str, wait_timeout: int
+    platform: Deployment,
+    service: str,
+    command: str,
+    start_period: str,
+    wait_timeout: int,
+    retries: int,
 ):
     inputs = platform.one(CONTAINER, service).inputs
     tests = inputs["healthcheck"]["tests"]
@@ -202,7 +207,7 @@ def test_up_waits_until_the_service_is_healthy(
         "tests": tests,
         "interval": "5s",
         "timeout": "5s",
-        "retries": 3,
+        "retries": retries,
         "startPeriod": start_period,
     }
     assert inputs["wait"] is True
@@ -320,7 +325,7 @@ def test_kestra_is_configured_with_typed_values():
                     "source": "https://github.com/DataTalksClub/nyc-tlc-data/releases/download/"
                     "{taxi}",
                     "warehouse": "jdbc:postgresql://postgres:5432/ny_taxi?tcpKeepAlive=true",
-                    "retentionDays": "90",
+                    "retention": "90",
                 }
             },
         },
