@@ -21,8 +21,7 @@ tasks:
 """
 
 
-# Of the engine of 2.0, no part that runs in process takes the tasks of a system flow.
-@pytest.fixture(scope="module", params=["1.3.31"])
+@pytest.fixture(scope="module", params=["2.0.0", "1.3.31"])
 def engine(request: pytest.FixtureRequest, running_engine: Callable[..., Any]) -> Iterator[Any]:
     with running_engine(request.param, {"retention": "90"}) as engine:
         yield engine
@@ -46,6 +45,7 @@ def stored(execution: dict[str, Any]) -> list[Path]:
     return [path for each in found for path in each.rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("shared_warehouse", ["2.0.0", "1.3.31"], indirect=True)
 def test_failed_loads_leave_no_files_and_no_tables(warehouse: Warehouse) -> None:
     text = (ROOT / "flows/zoomcamp/taxi_load.yaml").read_text()
     (warehouse.folder / "yellow_tripdata_2019-01.csv").write_text("no,header,of,trips\n1,2,3,4\n")

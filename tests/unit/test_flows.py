@@ -151,4 +151,4 @@ def test_a_schedule_that_was_off_makes_up_for_the_last_day_only():
         for trigger in document.get("triggers", ())
         if trigger["type"].endswith(".Schedule")
     }
-    assert schedules == {"zoomcamp/taxi_schedule/monthly": "LAST"}
+    assert schedules == {"zoomcamp/taxi_schedule/monthly": "LAST", "system/purge/daily": "LAST"}

@@ -94,6 +94,9 @@ class Kestra:
         self._mapper = self.context.getBean(JClass("com.fasterxml.jackson.databind.ObjectMapper"))
         self._runner = self.bean("core.runners.TestRunner")
         self._runner.run()
+        if not release.startswith("1."):
+            # It runs tasks of Kestra's own, such as PurgeExecutions; the runner leaves it out.
+            self.bean("worker.systemworker.SystemWorker").start()
 
     def bean(self, name: str) -> Any:
         """Returns the bean of a class of Kestra's.
