@@ -19,8 +19,10 @@ from cli.commands.report import report
 from cli.commands.run import run
 from cli.commands.stacks import stacks
 from cli.commands.status import status
+from cli.commands.test import test
 from cli.commands.up import up
 from cli.commands.urls import urls
+from cli.commands.validate import validate
 from cli.processes import Terminated, raise_terminated
 from cli.stack import DEFAULT_STACK, Stack, cli_message
 from infra.kestra.client import KestraError
@@ -87,7 +89,9 @@ def main(context: click.Context, name: str) -> None:
     context.obj = Stack(name)
 
 
-for _command in (up, down, run, status, logs, psql, open_page, urls, report, stacks, pulumi):
+for _command in (
+    up, down, run, status, logs, psql, open_page, urls, report, validate, test, stacks, pulumi,
+):  # fmt: skip
     main.add_command(_command)
 
 if __name__ == "__main__":

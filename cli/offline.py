@@ -1,15 +1,19 @@
 """The only module that uses offline/: its executable `setup` and its data file `stack.yaml`."""
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
 
 from cli.output import cache_folder
+
+if TYPE_CHECKING:
+    from offline.kestra.engine import Engine
 
 FOLDER = Path(__file__).parents[1] / "offline"
 
@@ -68,6 +72,39 @@ def build_images(images: Sequence[str]) -> None:
     if images:
         names = (image.rpartition("/")[2].partition(":")[0] for image in images)
         _setup("images", *names)
+
+
+def engine_releases() -> tuple[str, ...]:
+    """Returns the releases of Kestra whose engine runs in process, the newest first."""
+    from offline.kestra.engine import RELEASES
+
+    return RELEASES
+
+
+@contextmanager
+def running_engine(
+    release: str, variables: Mapping[str, str], secrets: Mapping[str, str]
+) -> "Iterator[Engine]":
+    """Runs Kestra's own engine in a process that ends with the block.
+
+    Args:
+        release: one of `engine_releases`.
+        variables: what flows see as `globals`.
+        secrets: what flows see by `secret('NAME')`.
+
+    Raises:
+        click.ClickException: the engine cannot be set up.
+    """
+    # Other commands need not wait for these imports.
+    from offline.kestra.engine import SetupError, running
+
+    click.echo(f"Starting the engine of Kestra {release} ...", err=True)
+    with ExitStack() as stack:
+        try:
+            engine = stack.enter_context(running(release, variables, secrets))
+        except SetupError as error:
+            raise click.ClickException(str(error)) from error
+        yield engine
 
 
 def _setup(*command: str) -> str:

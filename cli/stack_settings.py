@@ -64,6 +64,19 @@ def load_others(stack: str) -> list[dict[str, Any]]:
     return [defaults | _by_key(path) for path in own.parent.glob("Pulumi.*.yaml") if path != own]
 
 
+def read_setting(stack: str, key: str) -> str:
+    """Returns a setting of a stack that may not exist yet, from the files, without the Pulumi CLI.
+
+    Args:
+        stack: the stack.
+        key: the setting, which is no secret.
+    """
+    project = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())
+    path = _path(stack)
+    config = _load(PROJECT_FOLDER / path.name)["config"] | _load(path)["config"]
+    return str(config.get(f"{project['name']}:{key}", project["config"][key]["default"]))
+
+
 def create_stack(stack: str) -> None:
     """Creates a stack that does not exist.
 

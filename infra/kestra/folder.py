@@ -13,6 +13,7 @@ from .source import NAMESPACE, FlowSource, dashboard_id, decode_text
 
 _YAML_SUFFIXES = (".yaml", ".yml")
 _FILES = "files"
+_TESTS = "tests"
 _KESTRA_1 = ".kestra-1"
 # What editors leave beside the files they edit.
 _BACKUP_SUFFIXES = ("~", ".bak", ".orig", ".swp", ".tmp")
@@ -39,31 +40,51 @@ class Namespace:
         return {**self.flows, **self.kestra_1_flows} if is_kestra_1 else self.flows
 
 
+# What is wrong with files, in the order it was found.
+Errors = list[tuple[Path, str]]
+
+
 def read_folder(folder: Path) -> dict[str, Namespace]:
     """Returns what `<folder>/<namespace>/` holds: flows in *.yaml, files below files/.
 
     A file *.kestra-1.yaml has the text of the flow beside it for Kestra before 2.0. Hidden files,
-    editor backups and files that are not YAML are ignored.
+    editor backups, files that are not YAML, and what is below tests/ are ignored.
 
     Raises:
         InvalidContent: the folder or files in it are invalid; the message lists every error.
     """
-    errors: list[str] = []
+    namespaces, errors = scan_folder(folder)
+    raise_errors(errors)
+    return namespaces
+
+
+def scan_folder(folder: Path) -> tuple[dict[str, Namespace], Errors]:
+    """Returns what is valid in a folder, as `read_folder` does, and what is wrong with the rest.
+
+    Raises:
+        InvalidContent: there is no such folder.
+    """
+    errors: Errors = []
     namespaces: dict[str, Namespace] = {}
     sizes: Counter[str] = Counter()
     # Texts for Kestra 1 come after the flows that they belong to.
-    for path in sorted(_files(folder, folder.rglob("*"), errors), key=_is_for_kestra_1):
+    for path in sorted(_files(folder, folder.rglob("*"), errors), key=is_for_kestra_1):
         with _noting(path, errors):
             if _is_namespace_file(folder, path):
                 name, size = _add_file(namespaces, folder, path)
                 sizes[name] += size
-            elif path.suffix in _YAML_SUFFIXES:
+            elif path.suffix in _YAML_SUFFIXES and not _is_test(folder, path):
                 _add_flow(namespaces, folder, path)
     for name, size in sizes.items():
         if error := size_error(size):
-            errors.append(f"  {folder / name / _FILES} {error}")
-    raise_errors(errors)
-    return namespaces
+            errors.append((folder / name / _FILES, error))
+    return namespaces, errors
+
+
+def suite_files(folder: Path) -> list[Path]:
+    """Returns the files of the tests of flows, `<folder>/<namespace>/tests/*.yaml`."""
+    paths = folder.glob(f"*/{_TESTS}/*")
+    return [path for path in _files(folder, paths, []) if path.suffix in _YAML_SUFFIXES]
 
 
 def kestra_1_path(path: Path) -> Path:
@@ -77,7 +98,7 @@ def dashboard_files(folder: Path) -> dict[str, Path]:
     Raises:
         InvalidContent: the folder or files in it are invalid; the message lists every error.
     """
-    errors: list[str] = []
+    errors: Errors = []
     paths: dict[str, Path] = {}
     for path in _files(folder, folder.glob("*"), errors):
         if path.suffix in _YAML_SUFFIXES:
@@ -95,20 +116,30 @@ def dashboard_files(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def raise_errors(errors: list[str]) -> None:
-    """Raises InvalidContent if files have errors, each of which names its file."""
+def raise_errors(errors: Errors) -> None:
+    """Raises InvalidContent if files have errors."""
     if errors:
         head = f"{len(errors)} file{'s are' if len(errors) > 1 else ' is'} invalid"
-        raise InvalidContent("\n".join([f"{head}; nothing was changed.", *errors]))
+        lines = [f"  {path_name(path)} {error}" for path, error in errors]
+        raise InvalidContent("\n".join([f"{head}; nothing was changed.", *lines]))
+
+
+def path_name(path: Path) -> str:
+    """Returns a path for messages, which may not be UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return repr(os.fsencode(path))
+    return str(path)
 
 
 @contextmanager
-def _noting(path: Path, errors: list[str]) -> Iterator[None]:
+def _noting(path: Path, errors: Errors) -> Iterator[None]:
     """Adds what is wrong with a file to the errors."""
     try:
         yield
     except ValueError as error:
-        errors.append(f"  {path} {error}")
+        errors.append((path, str(error)))
 
 
 def _add_file(namespaces: dict[str, Namespace], folder: Path, path: Path) -> tuple[str, int]:
@@ -130,7 +161,7 @@ def _add_flow(namespaces: dict[str, Namespace], folder: Path, path: Path) -> Non
             f"describes {flow.key}: move it to {folder / flow.namespace}, or change its namespace"
         )
     namespace = namespaces.setdefault(flow.namespace, Namespace())
-    if _is_for_kestra_1(path):
+    if is_for_kestra_1(path):
         flow_path = namespace.paths.get(flow.flow_id)
         if flow_path is None or path != kestra_1_path(flow_path):
             name = path.name.replace(_KESTRA_1, "")
@@ -143,7 +174,8 @@ def _add_flow(namespaces: dict[str, Namespace], folder: Path, path: Path) -> Non
     namespace.paths[flow.flow_id] = path
 
 
-def _is_for_kestra_1(path: Path) -> bool:
+def is_for_kestra_1(path: Path) -> bool:
+    """Returns whether a file has the text of a flow for Kestra before 2.0."""
     return path.stem.endswith(_KESTRA_1)
 
 
@@ -152,7 +184,12 @@ def _is_namespace_file(folder: Path, path: Path) -> bool:
     return len(parts) > 2 and parts[1] == _FILES
 
 
-def _files(folder: Path, paths: Iterable[Path], errors: list[str]) -> Iterator[Path]:
+def _is_test(folder: Path, path: Path) -> bool:
+    parts = path.relative_to(folder).parts
+    return len(parts) > 2 and parts[1] == _TESTS
+
+
+def _files(folder: Path, paths: Iterable[Path], errors: Errors) -> Iterator[Path]:
     """Yields the files among paths in a folder, and adds what is wrong with others to the errors.
 
     What is skipped silently would be deleted on the server.
@@ -163,13 +200,10 @@ def _files(folder: Path, paths: Iterable[Path], errors: list[str]) -> Iterator[P
         names = path.relative_to(folder).parts
         if any(name.startswith((".", "#")) or name.endswith(_BACKUP_SUFFIXES) for name in names):
             continue
-        try:
-            str(path).encode()
-        except UnicodeEncodeError:
-            errors.append(f"  {os.fsencode(path)!r} has a name that is not UTF-8")
-            continue
-        if problem := _problem(folder, path):
-            errors.append(f"  {path} {problem}")
+        if path_name(path) != str(path):
+            errors.append((path, "has a name that is not UTF-8"))
+        elif problem := _problem(folder, path):
+            errors.append((path, problem))
         elif path.is_file():
             yield path
 

@@ -380,13 +380,13 @@ def _switched(
     contents: Mapping[str, Namespace], switches: Switches, overrides: Mapping[str, Switches]
 ) -> dict[str, dict[str, dict[str, str]]]:
     """Returns the properties with the switched texts by id, for each namespace."""
-    errors = []
+    errors: list[tuple[Path, str]] = []
 
     def switch(flow: FlowSource, path: Path) -> str:
         try:
             return overrides.get(flow.key, switches).apply_to(flow.text)
         except ValueError as error:
-            errors.append(f"  {path} {error}")
+            errors.append((path, str(error)))
             return ""
 
     texts = {

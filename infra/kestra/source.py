@@ -5,7 +5,6 @@ is left to the server.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,8 +38,12 @@ _TASK_LISTS = ("tasks", "then", "else", "errors", "finally", "defaults")
 # is for the parser.
 _NAME = r"(id|namespace):[ \t]+([A-Za-z0-9][\w.-]*)(?:[ \t]+#[\t -~]*)?[ \t]*"
 _HEAD = re.compile(rf"(?:(?:#[\t -~]*)?\n)*{_NAME}\n{_NAME}(?:\n+(?=\S)|\s*\Z)", re.ASCII)
+_TOO_DEEP = "is nested too deeply, or contains itself"
 _REVISION = re.compile(r"^revision: \d+\n?", re.MULTILINE)
 _DASHBOARD_ID = re.compile(r"^id:", re.MULTILINE)
+
+# The keys and indices that lead to a part of a document.
+Path = tuple[str | int, ...]
 
 
 def decode_text(content: bytes) -> str:
@@ -99,21 +102,26 @@ class FlowSource:
         found = _HEAD.match(text)
         head = {found[1]: found[2], found[3]: found[4]} if found else {}
         if len(head) != 2:
-            head = _mapping(text, _FLOW_PARTS)
+            head = load_document(text, _FLOW_PARTS)[1]
         if errors := list(_name_errors(head)):
-            raise ValueError("; ".join(errors))
+            raise ValueError("; ".join(message for _, message in errors))
         return cls(head["namespace"], head["id"], text)
 
     @staticmethod
     def errors(text: str) -> list[str]:
         """Returns what is wrong with a YAML text, as far as that shows without a server."""
         try:
-            document = _mapping(text, _FLOW_PARTS)
-            return [*_name_errors(document), *_content_errors(document)]
+            return [message for _, message in flow_errors(load_document(text, _FLOW_PARTS)[1])]
         except ValueError as error:
             return [str(error)]
         except RecursionError:
-            return ["is nested too deeply, or contains itself"]
+            return [_TOO_DEEP]
+
+
+def flow_errors(document: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Yields what is wrong with a flow, each with its place in the document."""
+    yield from _name_errors(document)
+    yield from _content_errors(document)
 
 
 def dashboard_id(text: str) -> str:
@@ -122,7 +130,7 @@ def dashboard_id(text: str) -> str:
     Raises:
         ValueError: the text is not a YAML mapping, or lacks a valid id or title, or charts.
     """
-    document = _mapping(text, "id, title and charts")
+    document = load_document(text, "id, title and charts")[1]
     for key in ("id", "title"):
         value = document.get(key)
         if not isinstance(value, str) or not value.strip():
@@ -135,71 +143,119 @@ def dashboard_id(text: str) -> str:
     return str(document["id"])
 
 
-def _mapping(text: str, parts: str) -> dict[str, Any]:
+def load_document(text: str, parts: str = _FLOW_PARTS) -> tuple[yaml.Node, dict[str, Any]]:
+    """Returns the nodes of a YAML text, which have the places, and what they mean.
+
+    Args:
+        text: the YAML.
+        parts: what the document should have, for the error.
+
+    Raises:
+        ValueError: the text is not a YAML mapping; the message has the place.
+    """
     try:
-        document = yaml.load(text, Loader=_UniqueKeyLoader)
+        loader = _UniqueKeyLoader(text)
+        node = loader.get_single_node()
+        document = loader.construct_document(node) if node else None
     except RecursionError as error:
-        raise ValueError("is nested too deeply, or contains itself") from error
+        raise ValueError(_TOO_DEEP) from error
     except yaml.YAMLError as error:
         raise ValueError(yaml_error(error, text)) from error
     if not isinstance(document, dict):
         raise ValueError(f"is not a YAML mapping with {parts}")
-    return document
+    return node, document
 
 
-def _name_errors(document: dict[str, Any]) -> Iterator[str]:
+def find_place(node: yaml.Node, path: Path) -> tuple[int, int]:
+    """Returns line and column of a part of a document, or of what should have had it."""
+    mark = node.start_mark
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            found = [(key, value) for key, value in node.value if key.value == part]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            found = [(value, value) for value in node.value[part : part + 1]]
+        else:
+            found = []
+        if not found:
+            break
+        mark, node = found[0][0].start_mark, found[0][1]
+    return mark.line + 1, mark.column + 1
+
+
+def _name_errors(document: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     for key, pattern, length in (
         ("id", _ID, _ID_LENGTH),
         ("namespace", NAMESPACE, _NAMESPACE_LENGTH),
     ):
         value = document.get(key)
         if not value or not isinstance(value, str):
-            yield f'has no "{key}: <name>" at its top level'
+            yield (key,), f'has no "{key}: <name>" at its top level'
         elif not pattern.fullmatch(value):
-            yield f'has the {key} "{value}", which must match {pattern.pattern}'
+            yield (key,), f'has the {key} "{value}", which must match {pattern.pattern}'
         elif len(value) > length:
-            yield f"has {len(value)} characters in its {key}, more than {length}"
+            yield (key,), f"has {len(value)} characters in its {key}, more than {length}"
         elif key == "id" and value in _RESERVED_IDS:
-            yield f'has the id "{value}", which Kestra reserves'
+            yield (key,), f'has the id "{value}", which Kestra reserves'
 
 
-def _content_errors(document: dict[str, Any]) -> Iterator[str]:
+def _content_errors(document: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     for key in sorted(document.keys() - _KEYS):
-        yield f'has the unknown key "{key}" at its top level'
+        yield (key,), f'has the unknown key "{key}" at its top level'
     if not isinstance(document.get("tasks"), list) or not document["tasks"]:
-        yield "has no tasks"
+        yield ("tasks",), "has no tasks"
+    tasks = [(path, task["id"]) for path, task in flow_tasks(document) if _has_id(task)]
     for kind, ids in (
-        ("task", list(_task_ids(document))),
-        ("trigger", list(_ids(document.get("triggers")))),
-        ("input", list(_ids(document.get("inputs")))),
-        ("output", list(_ids(document.get("outputs")))),
+        ("task", tasks),
+        ("trigger", _ids(document, "triggers")),
+        ("input", _ids(document, "inputs")),
+        ("output", _ids(document, "outputs")),
     ):
-        for twice in sorted(id_ for id_, count in Counter(ids).items() if count > 1):
-            yield f'has more than one {kind} with the id "{twice}"'
-    for id_ in _task_ids(document):
+        places: dict[str, list[Path]] = {}
+        for path, id_ in ids:
+            places.setdefault(id_, []).append(path)
+        for twice in sorted(id_ for id_, paths in places.items() if len(paths) > 1):
+            yield (*places[twice][1], "id"), f'has more than one {kind} with the id "{twice}"'
+    for path, id_ in tasks:
         if not _TASK_ID.fullmatch(id_):
-            yield f'has a task with the id "{id_}", which must match {_TASK_ID.pattern}'
+            yield (
+                (*path, "id"),
+                f'has a task with the id "{id_}", which must match {_TASK_ID.pattern}',
+            )
 
 
-def _task_ids(holder: dict[str, Any]) -> Iterator[str]:
-    """Yields the ids of the tasks in a flow or task, and of those within them."""
-    lists = [holder.get(key) for key in _TASK_LISTS]
+def flow_tasks(holder: dict[str, Any], path: Path = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yields the tasks in a flow or task, and those within them, each with its place."""
+    lists: list[tuple[Path, Any]] = [((key,), holder.get(key)) for key in _TASK_LISTS]
     if isinstance(cases := holder.get("cases"), dict):
-        lists.extend(cases.values())
+        lists.extend((("cases", case), tasks) for case, tasks in cases.items())
     if "namespace" in holder:
-        lists.append(holder.get("afterExecution"))
-        lists.extend(item.get("tasks") for item in dicts(holder.get("listeners")))
-    for tasks in lists:
-        for task in dicts(tasks):
-            # The items of a Dag hold their task one level deeper.
-            inner = task["task"] if isinstance(task.get("task"), dict) else task
-            if isinstance(inner.get("id"), str):
-                yield inner["id"]
-            yield from _task_ids(inner)
+        lists.append((("afterExecution",), holder.get("afterExecution")))
+        lists.extend(
+            (("listeners", index, "tasks"), item.get("tasks"))
+            for index, item in enumerate(dicts(holder.get("listeners")))
+        )
+    for key, tasks in lists:
+        for index, task in enumerate(tasks if isinstance(tasks, list) else ()):
+            if isinstance(task, dict):
+                # The items of a Dag hold their task one level deeper.
+                is_deeper = isinstance(task.get("task"), dict)
+                inner = task["task"] if is_deeper else task
+                place = (*path, *key, index, *(("task",) if is_deeper else ()))
+                yield place, inner
+                yield from flow_tasks(inner, place)
 
 
-def _ids(items: Any) -> Iterator[str]:
-    return (item["id"] for item in dicts(items) if isinstance(item.get("id"), str))
+def _ids(document: dict[str, Any], key: str) -> list[tuple[Path, str]]:
+    items = document.get(key)
+    return [
+        ((key, index), item["id"])
+        for index, item in enumerate(items if isinstance(items, list) else ())
+        if isinstance(item, dict) and _has_id(item)
+    ]
+
+
+def _has_id(item: dict[str, Any]) -> bool:
+    return isinstance(item.get("id"), str)
 
 
 def dicts(items: Any) -> list[dict[str, Any]]:

@@ -16,6 +16,8 @@ _ALLOWED: dict[str, set[str]] = {
     "__main__.py": {"infra"},
     "bench": {"bench", "cli.offline", "infra"},
     "cli": {"cli", "infra", "report"},
+    # The door to offline/, which has one module for other rooms.
+    "cli/offline.py": {"cli", "offline.kestra.engine"},
     "conftest.py": {"cli.offline"},
     "docs": set(),
     "flows": set(),
@@ -90,6 +92,7 @@ def test_no_room_imports_what_it_may_not() -> None:
         ("bench/etl.py", "from offline.months import write_month"),
         ("bench/up.py", "from cli.commands import up"),
         ("cli/stack.py", "import __main__"),
+        ("cli/stack.py", "from offline.kestra.engine import running"),
         ("offline/months.py", "from bench import months"),
         ("offline/tests/unit/test_months.py", "from infra.kestra import Flow"),
         ("tests/unit/test_bench.py", "from offline import months"),

@@ -160,6 +160,25 @@ class Engine:
             )
         ]
 
+    def expression_errors(self, texts: Sequence[str]) -> list[str | None]:
+        """Parses texts with expressions, without evaluating them.
+
+        Args:
+            texts: values of a flow, such as `{{ inputs.month }}`.
+
+        Returns:
+            Why each does not parse, in Pebble's words; None if it does.
+        """
+        parser = self._bean("core.runners.pebble.PebbleEngineFactory").create()
+        errors: list[str | None] = []
+        for text in texts:
+            try:
+                parser.getLiteralTemplate(text)
+                errors.append(None)
+            except jpype.JException as error:
+                errors.append(str(error.getMessage()))
+        return errors
+
     def register(self, text: str) -> None:
         """Creates or updates a flow.
 
@@ -215,26 +234,40 @@ class Engine:
             EngineError: if Kestra refuses the flow or the inputs, or the execution does not end
                 in time.
         """
-        flow = self._import(text)
-        given = self._kestra.java(dict(inputs or {}), "java.util.Map")
-        reader = self._bean("core.runners.FlowInputOutput")
-        try:
-            execution = JClass("io.kestra.core.models.executions.Execution").newExecution(
-                flow,
-                lambda flow, execution: reader.readExecutionInputs(flow, execution, given),
-                None,
-                JClass("java.util.Optional").empty(),
-            )
-            execution = self._bean("core.runners.TestRunnerUtils").runOne(
-                execution.withFixtures(self._fixtures(fixtures or {})),
-                flow,
-                JClass("java.time.Duration").ofMillis(int(timeout * 1000)),
-            )
-        except jpype.JException as error:
-            raise EngineError(
-                f"{flow.getNamespace()}.{flow.getId()}: {error.getMessage()}"
-            ) from None
+        _, execution = self._run(text, inputs or {}, self._fixtures(fixtures or {}), None, timeout)
         return self._ended(execution)
+
+    def test(
+        self, text: str, case: Mapping[str, Any], *, timeout: float = 60
+    ) -> tuple[Execution, list[list[str]]]:
+        """Runs a test case of a flow, with Kestra's own fixtures and assertions.
+
+        Args:
+            text: the flow, as YAML.
+            case: the test case, in the form of io.kestra.core.test.flow.UnitTest.
+            timeout: seconds to wait for the end of the execution.
+
+        Returns:
+            The execution, and for each assertion why it fails, nothing if it holds.
+
+        Raises:
+            EngineError: as `run` does.
+        """
+        unit = self._kestra.java(dict(case), "io.kestra.core.test.flow.UnitTest")
+        fixtures, trigger = unit.getFixtures(), None
+        if given := fixtures.getTrigger():
+            builder = JClass("io.kestra.core.models.executions.ExecutionTrigger").builder()
+            builder = builder.id(given.getId()).type(given.getType())
+            trigger = builder.variables(given.getVariables()).build()
+        inputs = case["fixtures"].get("inputs", {})
+        flow, execution = self._run(text, inputs, fixtures.getTasks(), trigger, timeout)
+        context = self._bean("core.runners.RunContextFactory").of(flow, execution)
+        results = [self._json(each.run(context)) for each in unit.getAssertions()]
+        return self._ended(execution), [
+            [error["details"].removeprefix("error was: ") for error in result["errors"]]
+            + [each["errorMessage"] for each in result["results"] if not each["isSuccess"]]
+            for result in results
+        ]
 
     def memory(self) -> int:
         """Returns the memory of the engine's process, in bytes."""
@@ -245,6 +278,30 @@ class Engine:
         """Stops the engine and removes its files."""
         self._kestra.close()
         self._folder.cleanup()
+
+    def _run(
+        self, text: str, inputs: Mapping[str, Any], fixtures: Any, trigger: Any, timeout: float
+    ) -> tuple[Any, Any]:
+        """Returns a flow and its execution that has ended."""
+        flow = self._import(text)
+        given = self._kestra.java(dict(inputs), "java.util.Map")
+        reader = self._bean("core.runners.FlowInputOutput")
+        try:
+            execution = JClass("io.kestra.core.models.executions.Execution").newExecution(
+                flow,
+                lambda flow, execution: reader.readExecutionInputs(flow, execution, given),
+                None,
+                JClass("java.util.Optional").empty(),
+            )
+            return flow, self._bean("core.runners.TestRunnerUtils").runOne(
+                execution.withFixtures(fixtures).withTrigger(trigger),
+                flow,
+                JClass("java.time.Duration").ofMillis(int(timeout * 1000)),
+            )
+        except jpype.JException as error:
+            raise EngineError(
+                f"{flow.getNamespace()}.{flow.getId()}: {error.getMessage()}"
+            ) from None
 
     def _import(self, text: str) -> Any:
         (validation,) = self.validate([text])

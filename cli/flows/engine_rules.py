@@ -1,0 +1,77 @@
+"""What Kestra's own validator says of flows."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from cli import offline
+from cli.flows.findings import Finding
+from cli.flows.rules import walk
+from infra.kestra.folder import is_for_kestra_1, kestra_1_path
+from infra.kestra.source import Path as Keys
+from infra.kestra.source import load_document
+
+_TYPE = re.compile(r"Invalid type: (\S+)")
+_FIELD = re.compile(r'Unrecognized field "([^"]+)"')
+# Such as tasks[load].sql or tasks[load]; Kestra 1 writes load.sql.
+_PROPERTY = re.compile(r"([\w-]+)\]?\.(\w+):|\[([\w-]+)\]:")
+
+
+def engine_findings(texts: Mapping[Path, str], release: str) -> list[Finding]:
+    """Returns what the engine of a release says of flows.
+
+    Args:
+        texts: the flows by their paths, with those that have another text for Kestra 1.
+        release: the release.
+    """
+    if release.startswith("1."):
+        left_out = {path for path in texts if kestra_1_path(path) in texts}
+    else:
+        left_out = {path for path in texts if is_for_kestra_1(path)}
+    paths = [path for path in texts if path not in left_out]
+    nodes = {path: list(walk(load_document(texts[path])[0])) for path in paths}
+    values = {
+        path: [node for _, node in found if isinstance(node, yaml.ScalarNode) and "{" in node.value]
+        for path, found in nodes.items()
+    }
+    expressions = list({node.value for found in values.values() for node in found})
+    with offline.running_engine(release, {}, {}) as engine:
+        validations = engine.validate([texts[path] for path in paths])
+        unparsed = dict(zip(expressions, engine.expression_errors(expressions), strict=True))
+    findings = []
+    for path, each in zip(paths, validations, strict=True):
+        errors = (each.errors or "").removeprefix("Validation error:").strip().splitlines()
+        for level, messages in (("error", errors), ("warning", each.warnings)):
+            for message in map(str.strip, messages):
+                mark = _place(nodes[path], message)
+                findings.append(_finding(path, mark, message, level))
+        findings += [
+            _finding(path, node.start_mark, error, "error")
+            for node in values[path]
+            if (error := unparsed[node.value])
+        ]
+    return findings
+
+
+def _finding(path: Path, mark: yaml.Mark, message: str, level: str) -> Finding:
+    return Finding.of(path, (mark.line + 1, mark.column + 1), f"Kestra: {message}", level)
+
+
+def _place(nodes: Sequence[tuple[Keys, yaml.Node]], message: str) -> yaml.Mark:
+    """Returns the place that a message of Kestra's is about, as far as it says."""
+    keys: dict[tuple[str, ...], yaml.Node] = {}
+    for _, node in nodes:
+        if isinstance(node, yaml.MappingNode):
+            entries = {key.value: (key, value) for key, value in node.value}
+            item = str(entries["id"][1].value) if "id" in entries else ""
+            for name, (key, value) in entries.items():
+                keys.setdefault(("field", name), key)
+                keys.setdefault(("value", str(value.value)), value)
+                keys.setdefault(("item", item, name), key)
+    wanted: list[tuple[str, ...]] = [("value", found) for found in _TYPE.findall(message)]
+    wanted += [("field", found) for found in _FIELD.findall(message)]
+    for owner, name, item in _PROPERTY.findall(message):
+        wanted += [("item", owner, name), ("item", owner or item, "id")]
+    return next((keys[each] for each in wanted if each in keys), nodes[0][1]).start_mark

@@ -1,0 +1,53 @@
+"""What the stack gives to its flows, as far as the files of the project say it."""
+
+import ast
+import re
+from dataclasses import dataclass
+
+from cli import offline, stack_settings
+from cli.processes import PROJECT_FOLDER
+
+FLOWS_FOLDER = PROJECT_FOLDER / "flows"
+# What flows get from `KestraServerArgs` in `__main__.py`.
+_ARGUMENTS = ("variables", "secrets")
+
+
+@dataclass(frozen=True)
+class Given:
+    """The names that flows can rely on; None where the program does not list them.
+
+    Attributes:
+        variables: what they read as `globals.<name>`.
+        secrets: what they read as `secret('<NAME>')`.
+    """
+
+    variables: frozenset[str] | None
+    secrets: frozenset[str] | None
+
+
+def read_given() -> Given:
+    """Returns what the program gives to flows, read from its source without running it."""
+    names = dict.fromkeys(_ARGUMENTS)
+    for node in ast.walk(ast.parse((PROJECT_FOLDER / "__main__.py").read_text())):
+        match node:
+            case ast.keyword(arg=str(name), value=ast.Dict(keys=keys)) if name in _ARGUMENTS:
+                names[name] = frozenset(
+                    key.value
+                    for key in keys
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str)
+                )
+    return Given(**names)
+
+
+def engine_release(stack: str) -> str:
+    """Returns the release of Kestra's engine that fits the image of a stack.
+
+    Args:
+        stack: the name of the stack, which need not exist.
+    """
+    image = stack_settings.read_setting(stack, "kestraImage")
+    major = re.search(r":v?(\d+)\b", image)
+    releases = offline.engine_releases()
+    return next(
+        (each for each in releases if major and each.startswith(f"{major[1]}.")), releases[0]
+    )
