@@ -12,6 +12,7 @@ from pulumi.automation import CommandError, InvalidVersionError, StackNotFoundEr
 
 from cli.commands.down import down
 from cli.commands.logs import logs
+from cli.commands.new import new
 from cli.commands.open import open_page
 from cli.commands.psql import psql
 from cli.commands.pulumi import pulumi
@@ -90,7 +91,7 @@ def main(context: click.Context, name: str) -> None:
 
 
 for _command in (
-    up, down, run, status, logs, psql, open_page, urls, report, validate, test, stacks, pulumi,
+    up, down, run, status, logs, psql, open_page, urls, report, new, validate, test, stacks, pulumi,
 ):  # fmt: skip
     main.add_command(_command)
 

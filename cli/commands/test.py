@@ -7,14 +7,14 @@ import click
 
 from cli import offline
 from cli.flows.findings import Format, render
-from cli.flows.program import FLOWS_FOLDER, engine_release, read_given
+from cli.flows.program import engine_release, flows_folder, read_given
 from cli.flows.suites import read_suites
 from cli.stack import Stack
 from infra.kestra.folder import read_folder
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=FLOWS_FOLDER)
+@click.argument("folder", type=click.Path(path_type=Path), default=flows_folder)
 @click.option("--flow", metavar="NAMESPACE/ID", help="Only the tests of this flow.")
 @click.option(
     "-k", "expression", metavar="EXPR", help="Only tests whose names match, as pytest's -k."
@@ -23,7 +23,7 @@ from infra.kestra.folder import read_folder
 @click.option(
     "--format",
     "format_",
-    type=click.Choice([Format.TEXT, Format.GITHUB]),
+    type=click.Choice([Format.TEXT, Format.GITHUB], case_sensitive=False),
     default=Format.TEXT,
     show_default=True,
     help="github adds annotations of what fails.",
@@ -51,13 +51,21 @@ def test(
     if not suites:
         raise click.ClickException(f"There are no tests of {flow or folder}.")
     # pytest takes a moment to import, which no other command has to wait for.
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     import pytest
 
     from cli.flows.testing import FlowTests
 
     release, given = engine_release(stack.name), read_given()
-    options = ["-p", "no:cacheprovider", "--noconftest", "-c", os.devnull, "--capture=no", "-v"]
+    options = [
+        "-p",
+        "no:cacheprovider",
+        "--disable-plugin-autoload",
+        "--noconftest",
+        "-c",
+        os.devnull,
+        "--capture=no",
+        "-v",
+    ]
     options += ["--rootdir", str(folder), "--no-header", "-ra"]
     options += ["-k", expression] if expression else []
     options += [f"--junit-xml={junit}"] if junit else []

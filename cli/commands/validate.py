@@ -6,7 +6,7 @@ import click
 
 from cli.flows.engine_rules import engine_findings
 from cli.flows.findings import Finding, Format, render
-from cli.flows.program import FLOWS_FOLDER, engine_release, read_given
+from cli.flows.program import engine_release, flows_folder, read_given
 from cli.flows.rules import flow_findings, flow_texts
 from cli.flows.suites import read_suites
 from cli.stack import Stack
@@ -14,12 +14,12 @@ from infra.kestra.folder import scan_folder
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=FLOWS_FOLDER)
+@click.argument("folder", type=click.Path(path_type=Path), default=flows_folder)
 @click.option("--engine", is_flag=True, help="Ask Kestra's own validator too, without a server.")
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(Format),
+    type=click.Choice(Format, case_sensitive=False),
     default=Format.TEXT,
     show_default=True,
     help="How errors are printed: for people, programs, or as annotations of GitHub.",

@@ -3,11 +3,11 @@
 import ast
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from cli import offline, stack_settings
 from cli.processes import PROJECT_FOLDER
 
-FLOWS_FOLDER = PROJECT_FOLDER / "flows"
 # What flows get from `KestraServerArgs` in `__main__.py`.
 _ARGUMENTS = ("variables", "secrets")
 
@@ -23,6 +23,11 @@ class Given:
 
     variables: frozenset[str] | None
     secrets: frozenset[str] | None
+
+
+def flows_folder() -> Path:
+    """Returns the folder of the project's flows."""
+    return PROJECT_FOLDER / "flows"
 
 
 def read_given() -> Given:

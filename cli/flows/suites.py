@@ -188,6 +188,12 @@ def _suite_errors(
         return
     flow = load_document(content.flows[suite.flow_id].text)[1]
     tasks = {task.get("id") for _, task in flow_tasks(flow)}
+    loops = {
+        inner.get("id"): task.get("id")
+        for _, task in flow_tasks(flow)
+        if str(task.get("type")).endswith(".flow.Loop")
+        for _, inner in flow_tasks(task)
+    }
     inputs = {str(item.get("id")).partition(".")[0] for item in dicts(flow.get("inputs"))}
     triggers = {item.get("id") for item in dicts(flow.get("triggers"))}
     seen = set()
@@ -201,9 +207,12 @@ def _suite_errors(
             if name.partition(".")[0] not in inputs:
                 yield (*place, "inputs", name), f"sets the input {name}, which the flow lacks"
         for number, fixture in enumerate(case.fixtures.tasks):
+            at = (*place, "tasks", number, "id")
             if fixture.id not in tasks:
-                at = (*place, "tasks", number, "id")
                 yield at, f"replaces the task {fixture.id}, which the flow lacks"
+            elif loop := loops.get(fixture.id):
+                # An iteration of Kestra 2.0 is an execution of its own, without the fixtures.
+                yield at, f"replaces the task {fixture.id} within a loop: replace {loop} as a whole"
         if (trigger := case.fixtures.trigger) and trigger.id not in triggers:
             yield (*place, "trigger", "id"), f"has the trigger {trigger.id}, which the flow lacks"
 

@@ -150,7 +150,7 @@ def _with_addresses(value: Any, addresses: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         for name, address in addresses.items():
             pattern = rf"""\{{\{{\s*files\[\s*['"]{re.escape(name)}['"]\s*\]\s*\}}\}}"""
-            value = re.sub(pattern, lambda _, address=address: address, value)
+            value = address.join(re.split(pattern, value))
     return value
 
 
