@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -26,12 +27,14 @@ def engine_findings(texts: Mapping[Path, str], release: str) -> list[Finding]:
         texts: the flows by their paths, with those that have another text for Kestra 1.
         release: the release.
     """
-    if release.startswith("1."):
-        left_out = {path for path in texts if kestra_1_path(path) in texts}
-    else:
-        left_out = {path for path in texts if is_for_kestra_1(path)}
-    paths = [path for path in texts if path not in left_out]
-    nodes = {path: list(walk(load_document(texts[path])[0])) for path in paths}
+    nodes = {}
+    for path, text in texts.items():
+        is_of_release = is_for_kestra_1(path) or kestra_1_path(path) not in texts
+        if is_of_release if release.startswith("1.") else not is_for_kestra_1(path):
+            # What is no YAML has been found without the engine.
+            with suppress(ValueError):
+                nodes[path] = list(walk(load_document(text)[0]))
+    paths = list(nodes)
     values = {
         path: [node for _, node in found if isinstance(node, yaml.ScalarNode) and "{" in node.value]
         for path, found in nodes.items()

@@ -50,8 +50,8 @@ def engine_release(stack: str) -> str:
     Args:
         stack: the name of the stack, which need not exist.
     """
-    image = stack_settings.read_setting(stack, "kestraImage")
-    major = re.search(r":v?(\d+)\b", image)
+    image, _, _digest = stack_settings.read_setting(stack, "kestraImage").partition("@")
+    major = re.search(r":v?(\d+)[^/]*$", image)
     releases = offline.engine_releases()
     return next(
         (each for each in releases if major and each.startswith(f"{major[1]}.")), releases[0]

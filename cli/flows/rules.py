@@ -24,7 +24,7 @@ _RAW = re.compile(r"\{%-?\s*raw\s*-?%\}.*?\{%-?\s*endraw\s*-?%\}|\{#.*?#\}", re.
 _CALL = re.compile(r"(?<![\w.])(secret|read|fileURI)\(\s*(?:'([^'{]+)'|\\?\"([^\"\\{]+)\\?\")\s*\)")
 # Strings are matched too, so that what is in them counts for nothing; so does what has a default.
 _REFERENCE = re.compile(
-    r"(?<![\w.])(inputs|outputs|globals)(?:\.(\w+)|\[\s*'([^']+)'\s*\])"
+    r"(?<![\w.])(inputs|outputs|globals)(?:\.(\w+)|\[\s*'{1,2}([^']+)'{1,2}\s*\])"
     r"(?!\w|[\w.\[\]']*\s*(?:\?\?|\|\s*default))"
     r"""|'[^']*'|\\?"[^"]*\\?\""""
 )
