@@ -13,7 +13,8 @@ import yaml
 from cli.output import cache_folder
 
 if TYPE_CHECKING:
-    from offline.kestra.engine import Engine
+    from offline.kestra.engine import Engine as Engine
+    from offline.kestra.engine import Execution as Execution
 
 FOLDER = Path(__file__).parents[1] / "offline"
 

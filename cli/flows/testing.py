@@ -17,7 +17,7 @@ from infra.kestra.folder import Namespace
 from infra.kestra.source import flow_tasks, load_document
 
 if TYPE_CHECKING:
-    from offline.kestra.engine import Engine, Execution
+    from cli.offline import Engine, Execution
 
 # What a task keeps when another one is run in its place.
 _COMMON = ("id", "runIf", "disabled", "allowFailure", "allowWarning", "timeout", "retry")

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from cli.flows.program import read_given
+from cli.flows.rules import flow_findings, flow_texts
+from cli.flows.suites import read_suites
 from infra.kestra.folder import read_folder
-from infra.kestra.source import FlowSource
 from tests.unit.harness import PROJECT_FOLDER
 
 NAMESPACES = read_folder(PROJECT_FOLDER / "flows")
@@ -42,7 +44,11 @@ def entries(value: object, name: str = "") -> Iterator[tuple[str, object]]:
 
 def test_every_yaml_file_is_a_flow_in_the_folder_of_its_namespace():
     folder = PROJECT_FOLDER / "flows"
-    files = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.y*ml")}
+    files = {
+        path.relative_to(folder).with_suffix("").as_posix()
+        for path in folder.rglob("*.y*ml")
+        if path.parent.name != "tests"
+    }
     assert files == set(FLOWS)
     assert "zoomcamp/taxi_load" in files
 
@@ -63,9 +69,13 @@ def test_a_flow_describes_itself_and_names_each_task_once(key: str):
     assert len(set(ids)) == len(ids)
 
 
-@every_flow
-def test_nothing_is_wrong_with_a_flow_as_far_as_that_shows_without_a_server(key: str):
-    assert FlowSource.errors(FLOWS[key].text) == []
+def test_nothing_is_wrong_with_flows_and_their_tests_as_far_as_that_shows_without_a_server():
+    suites, findings = read_suites(PROJECT_FOLDER / "flows", NAMESPACES)
+    for path, text in flow_texts(NAMESPACES).items():
+        findings += flow_findings(path, text, NAMESPACES, read_given())
+    assert findings == []
+    tested = {f"{each.suite.namespace}/{each.suite.flow_id}" for each in suites}
+    assert tested == {key for key in FLOWS if not key.endswith(".kestra-1")}
 
 
 @every_flow

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from infra.kestra.content import decode, encode, path_error
 from infra.kestra.errors import InvalidContent
-from infra.kestra.folder import kestra_1_path, read_folder
+from infra.kestra.folder import kestra_1_path, read_folder, suite_files
 
 
 def write(folder: Path, **texts: str) -> Path:
@@ -109,6 +109,15 @@ def test_files_of_a_namespace_are_read_whether_text_or_not(tmp_path: Path):
     assert found.flows == {}
     assert {path: decode(text) for path, text in found.files.items()} == contents
     assert found.files["sql/a+b.sql"] == "select 1\r\n"
+
+
+def test_tests_of_flows_are_no_flows(tmp_path: Path):
+    write(
+        tmp_path, demo__hello=flow("demo", "hello"), demo__tests__hello="id: hello\nflowId: hello"
+    )
+    write(tmp_path, demo__tests__more__deep="[")
+    assert keys(tmp_path) == ["demo/hello"]
+    assert suite_files(tmp_path) == [tmp_path / "demo/tests/hello.yaml"]
 
 
 def test_an_empty_folder_is_empty_and_a_missing_one_is_an_error(tmp_path: Path):

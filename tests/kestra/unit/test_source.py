@@ -8,7 +8,15 @@ import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from infra.kestra.source import LOADER, FlowSource, is_same_document, is_same_text
+from infra.kestra.source import (
+    LOADER,
+    FlowSource,
+    find_place,
+    flow_errors,
+    is_same_document,
+    is_same_text,
+    load_document,
+)
 from tests.kestra.unit.flow_texts import DOCUMENTS, texts
 
 FLOW = """\
@@ -155,6 +163,21 @@ def test_a_task_in_a_task_is_found(holder: str):
 
 def test_labels_and_other_mappings_with_an_id_are_no_tasks():
     assert FlowSource.errors(FLOW + "labels: {id: log}\nvariables: {tasks: [{id: log}]}") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("namespace: demo\nlabel: x\nid: a b\n", [(3, 1), (2, 1), (1, 1)]),
+        (FLOW + "errors:\n  - type: x\n    id: log\n", [(11, 5)]),
+        (FLOW + "errors: [{id: a, tasks: [{task: {id: a.b}}]}]\n", [(9, 34)]),
+        (FLOW + "triggers: [{id: a}, {id: b}, {id: a}]\n", [(9, 31)]),
+        (FLOW + "listeners: [{tasks: [{id: log}]}]\n", [(9, 23)]),
+    ],
+)
+def test_each_error_of_a_flow_has_a_place(text: str, places: list[tuple[int, int]]):
+    root, document = load_document(text)
+    assert [find_place(root, path) for path, _ in flow_errors(document)] == places
 
 
 def test_all_errors_are_reported_at_once():
