@@ -24,6 +24,7 @@ NOT_RUN = {
     r"mkdir orchestra|pulumi new ": "makes another project",
     r"(make \w+ STACK=|\./podium --stack )alice": "needs minutes for the same in another stack",
     r"make (lint|test|test-unit|bench)$": "is what runs the tests, or takes minutes",
+    r"\./podium (new|validate|test)( |$)": "has tests of its own",
     r"\./podium pulumi config set --secret ": "asks for a value",
     r"cp ~/Downloads/": "is a file of the reader's own",
 }

@@ -1,5 +1,6 @@
 """`podium new flow`."""
 
+import os
 from pathlib import Path
 
 import click
@@ -52,5 +53,5 @@ def flow(stack: Stack, name: str, template: str) -> None:
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        click.echo(path)
+        click.echo(os.path.relpath(path))
     click.echo(f"Run its tests: {stack.podium} test --flow {name}")

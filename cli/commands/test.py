@@ -66,7 +66,7 @@ def test(
         "--capture=no",
         "-v",
     ]
-    options += ["--rootdir", str(folder), "--no-header", "-ra"]
+    options += ["--rootdir", str(folder), "--no-header", "-rN"]
     options += ["-k", expression] if expression else []
     options += [f"--junit-xml={junit}"] if junit else []
     # Nothing answers at these names: https://www.rfc-editor.org/rfc/rfc2606

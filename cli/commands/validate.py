@@ -38,7 +38,5 @@ def validate(stack: Stack, folder: Path, engine: bool, format_: Format) -> int:
     if lines := render(sorted(findings), format_):
         click.echo(lines)
     count = sum(finding.level == "error" for finding in findings)
-    click.echo(
-        f"{len(texts)} flows and {len(suites)} files of tests: {count or 'no'} errors", err=True
-    )
+    click.echo(f"flows: {len(texts)}, test files: {len(suites)}, errors: {count}", err=True)
     return 1 if count else 0

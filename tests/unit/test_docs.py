@@ -64,6 +64,8 @@ def test_commands_of_podium_exist(page: Path) -> None:
         if not words or words[0] in ("--help", "...") or words[0].startswith("--"):
             continue
         command = main.commands[words[0]]
+        if isinstance(command, click.Group):
+            command = command.commands[words[1]]
         options = {option for param in command.params for option in param.opts}
         takes_any = command.name in ("pulumi", "psql")
         if not takes_any:

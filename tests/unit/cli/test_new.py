@@ -29,12 +29,15 @@ def written(project: CommandLine) -> dict[str, str]:
 def test_a_new_flow_and_its_tests_have_no_errors(project: CommandLine, template: str) -> None:
     ended = project.run("new", "flow", "demo/my_flow", "--from", template)
     assert ended.code == 0
-    assert ended.stdout.endswith("Run its tests: ./podium test --flow demo/my_flow\n")
+    assert ended.stdout == (
+        "flows/demo/my_flow.yaml\nflows/demo/tests/my_flow.yaml\n"
+        "Run its tests: ./podium test --flow demo/my_flow\n"
+    )
     files = written(project)
     assert files.keys() == {"demo/my_flow.yaml", "demo/tests/my_flow.yaml"}
     assert not any("flow_id" in text or "flow_namespace" in text for text in files.values())
     ended = project.run("validate")
-    assert ended == (0, "", "1 flows and 1 files of tests: no errors\n")
+    assert ended == (0, "", "flows: 1, test files: 1, errors: 0\n")
 
 
 def test_every_template_can_be_chosen() -> None:

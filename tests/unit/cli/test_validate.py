@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -318,20 +317,10 @@ def test_a_fixture_within_a_loop_is_refused(tmp_path: Path) -> None:
     assert found.message == "replaces the task in within a loop: replace each as a whole"
 
 
-def test_a_thousand_flows_take_less_than_two_seconds(tmp_path: Path) -> None:
-    text = (ROOT / "flows/zoomcamp/hello_etl.yaml").read_text().replace("zoomcamp", "demo")
-    flows = {f"demo__a{n}": text.replace("id: hello_etl", f"id: a{n}") for n in range(1000)}
-    write(tmp_path, **flows)
-    # Time of the processor: other tests run at the same time.
-    began = time.process_time()
-    assert findings(tmp_path) == []
-    assert time.process_time() - began < 2
-
-
 def test_the_program_gives_what_the_flows_use() -> None:
     given = read_given()
-    assert given.variables == {"source", "warehouse"}
-    assert given.secrets == {"WAREHOUSE_USERNAME", "WAREHOUSE_PASSWORD"}
+    assert given.variables == frozenset({"source", "warehouse"})
+    assert given.secrets == frozenset({"WAREHOUSE_USERNAME", "WAREHOUSE_PASSWORD"})
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -364,7 +353,7 @@ def test_errors_are_printed_and_end_with_code_1(
     project: CommandLine, format_: str, output: str
 ) -> None:
     ended = project.run("validate", "--format", format_)
-    assert ended == (1, output, "3 flows and 1 files of tests: 2 errors\n")
+    assert ended == (1, output, "flows: 2, test files: 1, errors: 2\n")
 
 
 def test_errors_are_data_as_json(project: CommandLine) -> None:
