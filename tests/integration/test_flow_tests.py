@@ -184,5 +184,5 @@ def test_the_engine_validates_flows_and_expressions(
     assert len(lines) == 2
     assert f"{flows}/zoomcamp/odd.yaml:6:68: error: Kestra: " in lines[0]
     assert (
-        f'{flows}/zoomcamp/wrong.yaml:27:5: error: Kestra: Unrecognized field "skript"' in lines[1]
+        f'{flows}/zoomcamp/wrong.yaml:24:5: error: Kestra: Unrecognized field "skript"' in lines[1]
     )

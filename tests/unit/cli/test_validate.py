@@ -353,7 +353,7 @@ def test_errors_are_printed_and_end_with_code_1(
     project: CommandLine, format_: str, output: str
 ) -> None:
     ended = project.run("validate", "--format", format_)
-    assert ended == (1, output, "flows: 2, test files: 1, errors: 2\n")
+    assert ended == (1, output, "flows: 3, test files: 1, errors: 2\n")
 
 
 def test_errors_are_data_as_json(project: CommandLine) -> None:
