@@ -6,12 +6,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 
-from bench import engine, etl, flows, up
+from bench import engine, etl, flows, loop, up
 
 _BENCHMARKS: dict[str, Callable[[int], Iterable[object]]] = {
     "up": up.compare,
     "engine": engine.compare,
     "flows": flows.compare,
+    "loop": loop.compare,
     "etl": etl.compare,
 }
 
