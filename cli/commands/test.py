@@ -57,16 +57,9 @@ def test(
 
     release, given = engine_release(stack.name), read_given()
     options = [
-        "-p",
-        "no:cacheprovider",
-        "--disable-plugin-autoload",
-        "--noconftest",
-        "-c",
-        os.devnull,
-        "--capture=no",
-        "-v",
-    ]
-    options += ["--rootdir", str(folder), "--no-header", "-rN"]
+        "-p", "no:cacheprovider", "--disable-plugin-autoload", "--noconftest", "-c", os.devnull,
+        "--rootdir", str(folder), "--capture=no", "--no-header", "-v", "-rN",
+    ]  # fmt: skip
     options += ["-k", expression] if expression else []
     options += [f"--junit-xml={junit}"] if junit else []
     # Nothing answers at these names: https://www.rfc-editor.org/rfc/rfc2606
@@ -75,6 +68,6 @@ def test(
     with offline.running_engine(release, variables, secrets) as engine:
         plugin = FlowTests(engine, suites, namespaces, is_kestra_1=release.startswith("1."))
         code = pytest.main([*options, *(str(each.path) for each in suites)], plugins=[plugin])
-    if format_ is Format.GITHUB:
+    if format_ is Format.GITHUB and plugin.findings:
         click.echo(render(plugin.findings, format_))
     return int(code)

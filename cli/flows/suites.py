@@ -25,6 +25,7 @@ _OPERATORS = (
     "is_not_null", "greater_than", "greater_than_or_equal_to", "less_than",
     "less_than_or_equal_to",
 )  # fmt: skip
+_TaskState = Literal["SUCCESS", "WARNING", "FAILED", "KILLED", "CANCELLED", "SKIPPED"]
 _State = Literal["SUCCESS", "WARNING", "FAILED", "KILLED", "CANCELLED"]
 
 
@@ -38,7 +39,7 @@ class TaskFixture(_Model):
     id: str
     description: str | None = None
     value: str | None = None
-    state: _State | Literal["SKIPPED"] = "SUCCESS"
+    state: _TaskState = "SUCCESS"
     outputs: dict[str, Any] = {}
     assets: list[Any] | None = None
 
@@ -186,7 +187,10 @@ def _suite_errors(
     if suite.flow_id not in content.flows:
         yield ("flowId",), f"tests the flow {suite.namespace}/{suite.flow_id}, which does not exist"
         return
-    flow = load_document(content.flows[suite.flow_id].text)[1]
+    try:
+        flow = load_document(content.flows[suite.flow_id].text)[1]
+    except ValueError:
+        return  # which is an error of the flow
     tasks = {task.get("id") for _, task in flow_tasks(flow)}
     loops = {
         inner.get("id"): task.get("id")

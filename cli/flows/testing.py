@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,8 @@ class FlowTests:
         place = ("testCases", index)
         self._prepare(namespace)
         try:
-            text = self._runnable((namespace, suite.suite.flow_id), case)
+            replaced = {fixture.id for fixture in case.fixtures.tasks}
+            text = self._runnable((namespace, suite.suite.flow_id), replaced)
             execution, results = self._engine.test(text, self._content(suite, case))
         except Exception as error:  # Kestra's; its class is behind the door of offline/
             raise Failure([suite.finding((*place, "id"), str(error))]) from error
@@ -101,24 +102,35 @@ class FlowTests:
             for path, content in self._namespaces[namespace].files.items():
                 self._engine.write_file(namespace, path, decode(content))
 
-    def _runnable(self, key: tuple[str, str], case: Case) -> str:
-        """Returns the text of a flow that the engine can run, and registers the flows it runs."""
-        document = load_document(self._flows[key])[1]
+    def _runnable(self, key: tuple[str, str], replaced: Collection[str] = ()) -> str:
+        """Returns the text of a flow that the engine can run, and registers the flows it runs.
+
+        Args:
+            key: namespace and id of the flow.
+            replaced: the ids of its tasks that have fixtures.
+
+        Raises:
+            ValueError: the flow is not valid YAML, or has a task that the engine does not have.
+        """
+        text, name = self._flows[key], "/".join(key)
+        try:
+            document = load_document(text)[1]
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from error
         for _, task in flow_tasks(document):
             other = str(task.get("namespace")), str(task.get("flowId"))
-            if other in self._flows and other not in self._ready:
+            if other in self._flows and other not in self._ready and task.get("id") not in replaced:
+                # Before it is, since flows may run each other.
                 self._ready.add(other)
                 self._prepare(other[0])
-                self._engine.register(self._runnable(other, case))
-        replaced = {fixture.id for fixture in case.fixtures.tasks}
-        text = self._flows[key]
+                self._engine.register(self._runnable(other))
         while found := _UNKNOWN_TYPE.search(str(self._engine.validate([text])[0].errors)):
             tasks = [task for _, task in flow_tasks(document) if task.get("type") == found[1]]
             missing = [str(task.get("id")) for task in tasks if task.get("id") not in replaced]
             if missing or not tasks:
-                named = f"task {', '.join(missing)} has" if missing else "flow has"
+                owner = f"the task {', '.join(missing)} of {name}" if missing else name
                 raise ValueError(
-                    f"the {named} the type {found[1]}, which the engine does not have: replace it "
+                    f"{owner} has the type {found[1]}, which the engine does not have: replace it "
                     "by a fixture"
                 )
             for task in tasks:

@@ -118,7 +118,9 @@ FAILURES = {
         ":41:9: error: expected '{{ outputs.content.value }}' to equal 'hello' but was 'bye'",
         ":42:9: error: Unable to find `none`",
     ],
-    "no_plugin": [":43:5: error: the task say has the type io.kestra.plugin.slack.SlackIncomingW"],
+    "no_plugin": [
+        ":43:5: error: the task say of zoomcamp/alert has the type io.kestra.plugin.slack."
+    ],
     "no_database": [":47:5: error: the execution ended as FAILED, not as SUCCESS", "ERROR query: "],
     "wrong_input": [
         ":54:5: error: the execution ended as FAILED, not as SUCCESS",

@@ -173,7 +173,10 @@ def test_a_task_that_the_engine_does_not_have_fails_by_name(
     write(project, hello=FLOW.replace(LOG, "a.Slack", 1))
     ended = project.run("test")
     assert ended.code == 1
-    assert "the task fetch has the type a.Slack, which the engine does not have" in ended.stdout
+    assert (
+        "the task fetch of demo/hello has the type a.Slack, which the engine does not have"
+        in ended.stdout
+    )
     assert engine.tests == []
 
 
@@ -230,6 +233,27 @@ def test_flows_that_a_flow_runs_are_registered_before_it(
     )
     assert project.run("test").code == 0
     assert engine.registered == ["hello", "child"]
+
+
+def test_a_flow_whose_task_is_replaced_is_not_needed(project: CommandLine, engine: Engine) -> None:
+    subflow = "{id: sub, type: io.kestra.plugin.core.flow.Subflow, namespace: demo, flowId: child}"
+    child = FLOW.replace("id: hello", "id: child").replace(LOG, "a.Slack", 1)
+    write(project, hello=f"{FLOW}  - {subflow}\n", child=child)
+    # A fixture counts for the flow that is tested, and not for those that it runs.
+    write(project, **{"tests/hello": SUITE + "    fixtures: {tasks: [{id: fetch}]}\n"})
+    ended = project.run("test")
+    assert ended.code == 1
+    assert "the task fetch of demo/child has the type a.Slack" in ended.stdout
+    write(project, **{"tests/hello": SUITE + "    fixtures: {tasks: [{id: sub}]}\n"})
+    assert project.run("test").code == 0
+    assert engine.registered == []
+
+
+def test_a_flow_that_is_no_yaml_is_named(project: CommandLine, engine: Engine) -> None:
+    write(project, hello="id: hello\nnamespace: demo\ntasks: [")
+    ended = project.run("test")
+    assert ended.code == 1
+    assert "demo/hello is not valid YAML: line 4, column 1" in ended.stdout
 
 
 @pytest.mark.parametrize(

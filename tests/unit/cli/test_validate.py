@@ -281,6 +281,17 @@ def test_cron_expressions_are_checked_as_kestra_does(
             ],
         ),
         (
+            SUITE + "    fixtures: {tasks: [{id: first, state: GOOD}]}\n",
+            [
+                (
+                    9,
+                    36,
+                    "has an invalid \"state\": Input should be 'SUCCESS', 'WARNING', 'FAILED', "
+                    "'KILLED', 'CANCELLED' or 'SKIPPED'",
+                )
+            ],
+        ),
+        (
             SUITE + "    fixtures:\n      inputs: {nam: x}\n      tasks: [{id: secnd}]\n"
             "      trigger: {id: daily, type: x}\n",
             [
@@ -305,6 +316,13 @@ def test_tests_of_flows_are_checked(
     write(tmp_path, demo__hello=FLOW, demo__tests__hello=text)
     found = read_suites(tmp_path, scan_folder(tmp_path)[0])[1]
     assert [(each.line, each.column, each.message) for each in found] == expected
+
+
+def test_tests_of_a_flow_that_is_no_yaml_add_no_error(tmp_path: Path) -> None:
+    write(tmp_path, demo__hello="id: hello\nnamespace: demo\ntasks: [", demo__tests__hello=SUITE)
+    namespaces, _ = scan_folder(tmp_path)
+    assert read_suites(tmp_path, namespaces)[1] == []
+    assert findings(tmp_path) == [(4, 1, BROKEN)]
 
 
 def test_a_fixture_within_a_loop_is_refused(tmp_path: Path) -> None:
