@@ -9,7 +9,7 @@ import yaml
 
 from cli import offline
 from cli.flows.findings import Finding
-from cli.flows.rules import walk
+from cli.flows.rules import PROSE, walk
 from infra.kestra.folder import is_for_kestra_1, kestra_1_path
 from infra.kestra.source import Path as Keys
 from infra.kestra.source import load_document
@@ -36,7 +36,13 @@ def engine_findings(texts: Mapping[Path, str], release: str) -> list[Finding]:
                 nodes[path] = list(walk(load_document(text)[0]))
     paths = list(nodes)
     values = {
-        path: [node for _, node in found if isinstance(node, yaml.ScalarNode) and "{" in node.value]
+        path: [
+            node
+            for keys, node in found
+            if isinstance(node, yaml.ScalarNode)
+            and "{" in node.value
+            and not PROSE.intersection(keys[-1:])
+        ]
         for path, found in nodes.items()
     }
     expressions = list({node.value for found in values.values() for node in found})

@@ -21,7 +21,10 @@ _EXPRESSION = re.compile(r"\{\{(.*?)\}\}|\{%(.*?)%\}", re.DOTALL)
 _OPENED = re.compile(r"\{\{(?!.*?\}\})", re.DOTALL)
 # What Pebble does not evaluate.
 _RAW = re.compile(r"\{%-?\s*raw\s*-?%\}.*?\{%-?\s*endraw\s*-?%\}|\{#.*?#\}", re.DOTALL)
-_CALL = re.compile(r"(?<![\w.])(secret|read|fileURI)\(\s*(?:'([^'{]+)'|\\?\"([^\"\\{]+)\\?\")\s*\)")
+# YAML writes a quote twice in a single-quoted scalar, and with a backslash in a double-quoted one.
+_CALL = re.compile(
+    r"(?<![\w.])(secret|read|fileURI)\(\s*(?:'{1,2}([^'{]+)'{1,2}|\\?\"([^\"\\{]+)\\?\")\s*\)"
+)
 # Strings are matched too, so that what is in them counts for nothing; so does what has a default.
 _REFERENCE = re.compile(
     r"(?<![\w.])(inputs|outputs|globals)(?:\.(\w+)|\[\s*'{1,2}([^']+)'{1,2}\s*\])"
@@ -31,6 +34,8 @@ _REFERENCE = re.compile(
 _NAMESPACE_FILE = re.compile(r"nsfile:///([\w./-]+)")
 # What is below these keys has outputs of other flows.
 _FOREIGN = {"triggers", "listeners", "pluginDefaults", "taskDefaults"}
+# What Kestra shows and does not evaluate.
+PROSE = {"description", "displayName"}
 _SCHEDULE = "io.kestra.plugin.core.trigger.Schedule"
 _SECRET_KEYS = (
     "password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey",
@@ -144,7 +149,7 @@ def _text_errors(
             yield start + found.start(), "has credentials in plain text: use {{ secret('NAME') }}"
         for found in _NAMESPACE_FILE.finditer(written):
             yield from _absence("read", found[1], names, start + found.start())
-        if "{{" in value or "{%" in value:
+        if ("{{" in value or "{%" in value) and not PROSE.intersection(keys[-1:]):
             written = _RAW.sub(lambda raw: " " * len(raw[0]), written)
             if opened := _OPENED.search(written):
                 yield start + opened.start(), "has an expression that does not end with }}"

@@ -100,6 +100,10 @@ def findings(folder: Path) -> list[tuple[int, int, str]]:
             [(10, 20, "uses the secret NONE, which the stack does not have")],
         ),
         (
+            "variables: {a: '{{ secret(''NONE'') }}'}\n",
+            [(10, 20, "uses the secret NONE, which the stack does not have")],
+        ),
+        (
             "variables: {a: \"{{ read('sql/no.sql') }}\"}\n",
             [(10, 20, "reads the namespace file sql/no.sql, which does not exist")],
         ),
@@ -163,6 +167,7 @@ def test_an_error_is_found_at_its_place(
         "variables: {a: \"{{ 'inputs.other' }}{{ my.inputs.other }}{{ trigger.outputs.x }}\"}\n",
         "variables: {a: '{% raw %}{{ inputs.other }}{% endraw %}{# {{ inputs.other }} #}'}\n",
         "# {{ inputs.other }}\n",
+        "description: Loads {{ inputs.other }} and {{ more.\n",
         "variables: {a: \"{{ globals.source }}{{ secret('WAREHOUSE_PASSWORD') }}\"}\n",
         "variables: {a: \"{{ read('sql/yes.sql') }}{{ fileURI('sql/yes.sql') }}\"}\n",
         "variables: {a: \"{{ read(inputs.name) }}{{ read('sql/' ~ inputs.name) }}\"}\n",
@@ -451,7 +456,8 @@ def test_the_engine_checks_expressions_and_warns(
 ) -> None:
     for path in (project.folder / "flows/demo").glob("*.yaml"):
         path.unlink()
-    write(project.folder / "flows", demo__hello=FLOW + "variables: {a: '{{ 1 + }}'}\n")
+    added = "variables: {a: '{{ 1 + }}'}\ndescription: '{{ 1 + }}'\n"
+    write(project.folder / "flows", demo__hello=FLOW + added)
     engine = Engine({"id: hello": Validation(None, ("old property",))})
     monkeypatch.setattr(offline, "running_engine", engine.running)
     ended = project.run("validate", "--engine")
