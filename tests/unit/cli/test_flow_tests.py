@@ -123,7 +123,7 @@ def test_a_test_that_passes_ends_with_code_0(project: CommandLine, engine: Engin
     assert case["assertions"] == [{"value": "{{ outputs.say.value }}", "equalTo": 5}]
     assert engine.release == "2.0.0"
     assert engine.names == (
-        {"source": "source.invalid", "warehouse": "warehouse.invalid"},
+        {name: f"{name}.invalid" for name in ("retention", "source", "warehouse")},
         {"WAREHOUSE_USERNAME": "WAREHOUSE_USERNAME", "WAREHOUSE_PASSWORD": "WAREHOUSE_PASSWORD"},
     )
 

@@ -342,7 +342,7 @@ def test_a_fixture_within_a_loop_is_refused(tmp_path: Path) -> None:
 
 def test_the_program_gives_what_the_flows_use() -> None:
     given = read_given()
-    assert given.variables == frozenset({"source", "warehouse"})
+    assert given.variables == frozenset({"retention", "source", "warehouse"})
     assert given.secrets == frozenset({"WAREHOUSE_USERNAME", "WAREHOUSE_PASSWORD"})
 
 
