@@ -61,7 +61,7 @@ def test_schedule(outputs: dict[str, Any], months: Path, kestra: httpx.Client) -
     trigger = {"namespace": "zoomcamp", "flowId": "taxi_schedule", "triggerId": "monthly"}
     # Two of its dates in the past: the third of February and of March.
     missed = {"start": "2021-02-01T00:00:00Z", "end": "2021-03-31T00:00:00Z"}
-    kestra.put("/triggers", json=trigger | {"backfill": missed}).raise_for_status()
+    kestra.put("/triggers/backfill/create", json=trigger | {"backfill": missed}).raise_for_status()
     deadline = time.monotonic() + 60
     query = {"namespace": "zoomcamp", "flowId": "taxi_schedule"}
     ended: list[str] = []
