@@ -129,7 +129,14 @@ class KestraServer:
             "kestra": {
                 "server": {
                     "basic-auth": {"username": USERNAME, "password": PASSWORD},
-                    "terminationGracePeriod": "20s",
+                    "terminationGracePeriod": "10s",
+                    # How soon the tasks of a killed server are given out again.
+                    "liveness": {
+                        "interval": "2s",
+                        "timeout": "15s",
+                        "initialDelay": "15s",
+                        "heartbeatInterval": "2s",
+                    },
                 },
                 "repository": {"type": "postgres"},
                 "queue": {"type": "postgres"},
