@@ -146,7 +146,11 @@ def test_key_values_go_both_ways(
 
 
 def test_dashboards_go_both_ways(server: KestraServer, official: kestrapy.KestraClient) -> None:
-    source = "id: größe\ntitle: Größe\ncharts: []\n"
+    source = (
+        "id: größe\ntitle: Größe\ncharts:\n"
+        "  - id: note\n    type: io.kestra.plugin.core.dashboard.chart.Markdown\n"
+        "    source: {type: Text, content: Hello}\n"
+    )
     props = resources.dashboard(server.base, source)
     assert official.dashboards.validate_dashboard(TENANT, source).constraints is None
     assert official.dashboards.create_dashboard(TENANT, source)["id"] == "größe"
