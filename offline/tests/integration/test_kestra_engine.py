@@ -15,7 +15,7 @@ from offline.months import write_month
 from offline.tests.executions import messages, states
 from tests.kestra.servers import ROOT, Database
 
-FLOWS = {path.stem: path.read_text() for path in sorted((ROOT / "flows").rglob("*.yaml"))}
+FLOWS = {path.stem: path.read_text() for path in sorted((ROOT / "flows").glob("*/*.yaml"))}
 LOG = "type: io.kestra.plugin.core.log.Log"
 
 
