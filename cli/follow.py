@@ -86,13 +86,11 @@ def follow(client: KestraClient, execution_id: str) -> Iterator[Look]:
     for execution in _executions(client, execution_id):
         state = str(execution["state"]["current"])
         if state in ENDED:
-            # A busy server takes longer.
-            asked = time.monotonic()
-            _patiently(client.get_logs, execution_id)
-            time.sleep(_LOG_DELAY_SECONDS + 5 * (time.monotonic() - asked))
+            time.sleep(_LOG_DELAY_SECONDS)
         runs = {run["id"]: _task(run) for run in execution.get("taskRunList") or ()}
         order = {task.name: place for place, task in enumerate(runs.values())}
-        events = Counter([*_lines(client, execution_id, runs), *_ends(runs.values())])
+        lines = _lines(client, execution_id, runs, is_over=state in ENDED)
+        events = Counter([*lines, *_ends(runs.values())])
         new = sorted(
             (events - seen).elements(),
             # Of one moment: first what an earlier task did, and the end of a task last.
@@ -162,7 +160,9 @@ def _task(run: Mapping[str, Any]) -> Task:
     )
 
 
-def _lines(client: KestraClient, execution_id: str, runs: Mapping[str, Task]) -> Iterator[Event]:
+def _lines(
+    client: KestraClient, execution_id: str, runs: Mapping[str, Task], *, is_over: bool
+) -> Iterator[Event]:
     source, message = None, ""
     for line in _patiently(client.get_logs, execution_id):
         before = source, message
@@ -175,6 +175,8 @@ def _lines(client: KestraClient, execution_id: str, runs: Mapping[str, Task]) ->
             continue
         moment = datetime.fromisoformat(line["timestamp"])
         run = runs.get(line.get("taskRunId", ""))
+        if not (run or is_over) and "taskRunId" in line:
+            continue  # of a task that began after this look: its turn is after those before it
         name = run.name if run else line.get("taskId", "")
         yield Event(moment, name, f"{line['level']}  {message}")
 

@@ -120,6 +120,7 @@ def test_password_whose_change_failed_is_changed_by_the_next_up(
     connect(outputs, "reader", changed, outputs["warehouseDatabase"]).close()
     project.pulumi("config", "rm", "readerPassword")
     project.make("up")
+    outputs.update(project.outputs())  # for the tests after this one: it is a new password
     assert_complete(project, docker_client)
 
 
@@ -132,6 +133,6 @@ def test_password_of_the_superuser_can_be_changed(
     ):
         project.pulumi("config", *command)
         assert project.make("up").returncode == 0
-        login = project.outputs()
-        connect(login, "postgres", login["postgresPassword"], "postgres").close()
+        outputs.update(project.outputs())
+        connect(outputs, "postgres", outputs["postgresPassword"], "postgres").close()
     assert_complete(project, docker_client)

@@ -97,7 +97,7 @@ def test_up_says_which_parts_are_offline(
     assert "from $PATH" not in first_up.stdout + first_up.stderr
     login = (outputs["kestraUser"], outputs["kestraPassword"])
     page = httpx.get(outputs["kestraUrl"], auth=login, follow_redirects=True).text
-    assert "its API and this page are Podium's" in page
+    assert "The engine is Kestra's own" in page
 
 
 def test_up_leaves_the_checkout_clean(project: Project, outputs: dict[str, Any]) -> None:

@@ -205,12 +205,27 @@ def test_runs_of_a_task_in_a_loop_are_named_apart(follow: Callable[..., Ended]) 
     ]
 
 
+def test_line_of_a_task_waits_for_the_ends_before_it(follow: Callable[..., Ended]) -> None:
+    first = task("read", step("RUNNING", "01"))
+    ended = task("read", step("RUNNING", "01"), step("SUCCESS", "02"))
+    lines = [line("say", "03", "hello")]
+    server = Server(
+        ("RUNNING", [first], lines),  # the log was asked for after the second task had begun
+        ("SUCCESS", [ended, task("say", step("RUNNING", "03"), step("SUCCESS", "04"))], lines),
+    )
+    assert follow(server).stdout.splitlines()[1:-1] == [
+        "12:00:02  read          SUCCESS (1.0 s)",
+        "12:00:03  say           INFO  hello",
+        "12:00:04  say           SUCCESS (1.0 s)",
+    ]
+
+
 def test_log_is_fetched_only_after_a_change(follow: Callable[..., Ended]) -> None:
     running = [task("load", step("RUNNING", "01"))]
     ended = [task("load", step("SUCCESS", "02"))]
     server = Server(*[("RUNNING", running, [])] * 4, ("SUCCESS", ended, []))
     assert follow(server).code == 0
-    assert server.log_requests == 3  # twice at the end, whose last lines come later
+    assert server.log_requests == 2
 
 
 def test_restart_of_the_server_is_survived(follow: Callable[..., Ended]) -> None:
