@@ -46,9 +46,9 @@ from tests.kestra.servers import (
     free_port,
 )
 
-_TIMEOUT = 0.3  # seconds for which the client waits for an answer
+_TIMEOUT = 1.0  # seconds for which the client waits for an answer
 _LATE = 0.45
-_WAIT = 2.0  # seconds for which it repeats
+_WAIT = 5.0  # seconds for which it repeats
 _SHORT_WAIT = 0.2
 _numbers = count()
 
@@ -492,14 +492,14 @@ def test_a_server_that_is_restarted_in_the_middle_gets_every_flow_once(
 def test_a_server_that_is_gone_for_good_is_given_up_once(
     folder: Directory, wait: dict[str, float]
 ) -> None:
-    wait["wait"] = 0.5
+    wait["wait"] = 2.0
     folder.flows = tuple(f"f{number:02}" for number in range(40))
     created = folder.create()
     folder.proxy.inject("PUT |GET ", says(page(502, "502 Bad Gateway")), first=30)
     start = time.monotonic()
     updated = folder.update(created)
     # Not each of the flows waits for it in turn.
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 15
     failures = updated["failures"]
     assert failures
     assert set(failures) | {
