@@ -18,7 +18,7 @@ import docker
 import psycopg
 import pytest
 
-from cli import environment, offline, setup
+from cli import environment, logins, offline, setup
 from cli.__main__ import main
 from infra import settings
 from tests.unit.cli.fake_docker import FakeDocker
@@ -187,7 +187,8 @@ class CommandLine:
         monkeypatch.setattr(docker, "from_env", lambda **_: self.docker)
         # Why PostgreSQL refuses the next login of a role.
         self.refusals: dict[str, str] = {}
-        monkeypatch.setattr(psycopg, "connect", self._connect)
+        fake = SimpleNamespace(connect=self._connect, OperationalError=psycopg.OperationalError)
+        monkeypatch.setattr(logins, "psycopg", fake)
         monkeypatch.setattr(offline, "FOLDER", self.folder / "offline")
         monkeypatch.setattr(settings, "_PROJECT_FILE", self.folder / "Pulumi.yaml")
         for name, module in list(sys.modules.items()):
