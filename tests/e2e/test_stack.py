@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
