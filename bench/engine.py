@@ -28,7 +28,7 @@ def compare(rounds: int) -> Iterator[object]:
 
     Raises:
         RuntimeError: an execution did not succeed.
-        httpx.TransportError: a server did not answer within 60 seconds.
+        httpx.TransportError: a server did not answer within 120 seconds.
     """
     start = Comparison("start", "without the archive")
     first: list[float] = []

@@ -58,9 +58,7 @@ def load(stack: str) -> dict[str, Any]:
 
 def load_others(stack: str) -> list[dict[str, Any]]:
     """Returns all settings of each other stack of this project, defaults included."""
-    declared = _load(PROJECT_FOLDER / "Pulumi.yaml")["config"]
-    defaults = {key: entry["default"] for key, entry in declared.items()}
-    own = _path(stack)
+    defaults, own = _defaults(), _path(stack)
     return [defaults | _by_key(path) for path in own.parent.glob("Pulumi.*.yaml") if path != own]
 
 
@@ -71,10 +69,8 @@ def read_setting(stack: str, key: str) -> str:
         stack: the stack.
         key: the setting, which is no secret.
     """
-    project = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())
     path = _path(stack)
-    config = _load(PROJECT_FOLDER / path.name)["config"] | _load(path)["config"]
-    return str(config.get(f"{project['name']}:{key}", project["config"][key]["default"]))
+    return str((_defaults() | _by_key(PROJECT_FOLDER / path.name) | _by_key(path))[key])
 
 
 def create_stack(stack: str) -> None:
@@ -120,6 +116,11 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise click.ClickException(f"{path} has no mapping of settings below config: fix it.")
     return {**content, "config": settings}
+
+
+def _defaults() -> dict[str, Any]:
+    declared = _load(PROJECT_FOLDER / "Pulumi.yaml")["config"]
+    return {key: entry["default"] for key, entry in declared.items()}
 
 
 def _by_key(path: Path) -> dict[str, Any]:

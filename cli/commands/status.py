@@ -24,10 +24,10 @@ WHERE NOT datistemplate AND datname <> 'postgres' ORDER BY datname
 @click.pass_obj
 def status(stack: Stack) -> None:
     """Show the services, databases and flows of the stack."""
-    plugins = stack.parts
+    plugins, offline_stack = stack.parts, offline.load_stack()
     console.print(f"Stack {stack.name}: {plugins or 'no'} plugins", style="bold")
-    if plugins is Parts.OFFLINE or offline.load_stack().images_of(stack_settings.load(stack.name)):
-        console.print(offline.load_stack().notice)
+    if plugins is Parts.OFFLINE or offline_stack.images_of(stack_settings.load(stack.name)):
+        console.print(offline_stack.notice)
     console.print()
     containers = list_containers(stack)
     if not containers:

@@ -47,7 +47,8 @@ def up(stack: Stack) -> int:
     else:
         _check_admin_email(stack)
     chosen = stack_settings.load(stack.name)
-    offline_images = offline.load_stack().images_of(chosen)
+    offline_stack = offline.load_stack()
+    offline_images = offline_stack.images_of(chosen)
     offline.build_images(offline_images)
     repair(stack, parts)
     if "postgresPassword" in chosen and _is_healthy(stack, "postgres"):
@@ -68,7 +69,7 @@ def up(stack: Stack) -> int:
         repair_logins(stack)
         _print_ends(stack)
         if parts is Parts.OFFLINE or offline_images:
-            console.print(offline.load_stack().notice)
+            console.print(offline_stack.notice)
     return code
 
 

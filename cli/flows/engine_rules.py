@@ -14,7 +14,7 @@ from infra.kestra.folder import is_for_kestra_1, kestra_1_path
 from infra.kestra.source import Path as Keys
 from infra.kestra.source import load_document
 
-_TYPE = re.compile(r"Invalid type: (\S+)")
+UNKNOWN_TYPE = re.compile(r"Invalid type: (\S+)")
 _FIELD = re.compile(r'Unrecognized field "([^"]+)"')
 # Such as tasks[load].sql or tasks[load]; Kestra 1 writes load.sql.
 _PROPERTY = re.compile(r"([\w-]+)\]?\.(\w+):|\[([\w-]+)\]:")
@@ -79,7 +79,7 @@ def _place(nodes: Sequence[tuple[Keys, yaml.Node]], message: str) -> yaml.Mark:
                 keys.setdefault(("field", name), key)
                 keys.setdefault(("value", str(value.value)), value)
                 keys.setdefault(("item", item, name), key)
-    wanted: list[tuple[str, ...]] = [("value", found) for found in _TYPE.findall(message)]
+    wanted: list[tuple[str, ...]] = [("value", found) for found in UNKNOWN_TYPE.findall(message)]
     wanted += [("field", found) for found in _FIELD.findall(message)]
     for owner, name, item in _PROPERTY.findall(message):
         wanted += [("item", owner, name), ("item", owner or item, "id")]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from cli.flows.engine_rules import UNKNOWN_TYPE
 from cli.flows.findings import Finding, Format, render
 from cli.flows.suites import Case, SuiteFile
 from infra.kestra.content import decode
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 # What a task keeps when another one is run in its place.
 _COMMON = ("id", "runIf", "disabled", "allowFailure", "allowWarning", "timeout", "retry")
-_UNKNOWN_TYPE = re.compile(r"Invalid type: (\S+)")
 _LOG_LINES = 10
 
 
@@ -124,7 +124,7 @@ class FlowTests:
                 self._ready.add(other)
                 self._prepare(other[0])
                 self._engine.register(self._runnable(other))
-        while found := _UNKNOWN_TYPE.search(str(self._engine.validate([text])[0].errors)):
+        while found := UNKNOWN_TYPE.search(str(self._engine.validate([text])[0].errors)):
             tasks = [task for _, task in flow_tasks(document) if task.get("type") == found[1]]
             missing = [str(task.get("id")) for task in tasks if task.get("id") not in replaced]
             if missing or not tasks:

@@ -70,10 +70,10 @@ def scan_folder(folder: Path) -> tuple[dict[str, Namespace], Errors]:
     # Texts for Kestra 1 come after the flows that they belong to.
     for path in sorted(_files(folder, folder.rglob("*"), errors), key=is_for_kestra_1):
         with _noting(path, errors):
-            if _is_namespace_file(folder, path):
+            if _is_below(_FILES, folder, path):
                 name, size = _add_file(namespaces, folder, path)
                 sizes[name] += size
-            elif path.suffix in _YAML_SUFFIXES and not _is_test(folder, path):
+            elif path.suffix in _YAML_SUFFIXES and not _is_below(_TESTS, folder, path):
                 _add_flow(namespaces, folder, path)
     for name, size in sizes.items():
         if error := size_error(size):
@@ -179,14 +179,10 @@ def is_for_kestra_1(path: Path) -> bool:
     return path.stem.endswith(_KESTRA_1)
 
 
-def _is_namespace_file(folder: Path, path: Path) -> bool:
+def _is_below(name: str, folder: Path, path: Path) -> bool:
+    """Returns whether a path is below the folder of a name in a namespace."""
     parts = path.relative_to(folder).parts
-    return len(parts) > 2 and parts[1] == _FILES
-
-
-def _is_test(folder: Path, path: Path) -> bool:
-    parts = path.relative_to(folder).parts
-    return len(parts) > 2 and parts[1] == _TESTS
+    return len(parts) > 2 and parts[1] == name
 
 
 def _files(folder: Path, paths: Iterable[Path], errors: Errors) -> Iterator[Path]:
@@ -210,7 +206,7 @@ def _files(folder: Path, paths: Iterable[Path], errors: Errors) -> Iterator[Path
 
 def _problem(folder: Path, path: Path) -> str | None:
     """Returns why a link, folder or special file can be neither read nor ignored, or None."""
-    is_read = path.suffix in _YAML_SUFFIXES or _is_namespace_file(folder, path)
+    is_read = path.suffix in _YAML_SUFFIXES or _is_below(_FILES, folder, path)
     if path.is_symlink():
         if path.is_dir():
             return "is a link to a folder: put the folder itself there"
@@ -222,7 +218,7 @@ def _problem(folder: Path, path: Path) -> str | None:
     elif path.is_dir():
         if not os.access(path, os.R_OK | os.X_OK):
             return "cannot be read: Permission denied"
-        if is_read and not _is_namespace_file(folder, path):
+        if is_read and not _is_below(_FILES, folder, path):
             return "is a folder, but has the name of a YAML file: rename it"
     elif is_read and not path.is_file():
         return "is neither a file nor a folder"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
+from jpype import JClass
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -152,8 +153,6 @@ def _pages(kestra: Kestra, settings: Mapping[str, Any]) -> list[Route]:
 
 
 def _newest_first() -> Any:
-    from jpype import JClass
-
     sort = JClass("io.micronaut.data.model.Sort")
     return sort.of(JClass("io.micronaut.data.model.Sort$Order").desc("start_date"))
 

@@ -17,25 +17,22 @@ from offline.kestra.api.routing import (
     Resource,
     illegal,
     invalid,
+    parse_yaml,
 )
 from offline.kestra.engine.machine import TENANT, Kestra
 
 route = Resource()
 _PREFIX = "podium.dashboard."
 _KIND = "io.kestra.core.models.dashboards.Dashboard"
+_CHART = "io.kestra.core.models.dashboards.charts.Chart"
 
 
 def _settings(kestra: Kestra) -> Any:
     return kestra.bean("core.repositories.SettingRepositoryInterface")
 
 
-def _parsed(text: str, kind: str = _KIND) -> Any:
-    parsed = JClass("io.kestra.core.serializers.YamlParser").parse(text, JClass(kind).class_)
-    return parsed
-
-
 def _valid(call: Call, text: str) -> Any:
-    dashboard = _parsed(text)
+    dashboard = parse_yaml(text, _KIND)
     if dashboard.getId() is None:
         raise illegal("Dashboard id is mandatory")
     call.kestra.bean("core.models.validations.ModelValidator").validate(dashboard)
@@ -45,7 +42,7 @@ def _valid(call: Call, text: str) -> Any:
 def _shown(kestra: Kestra, kept: Any) -> dict[str, Any]:
     """Returns a dashboard as the API shows it."""
     text = str(kept["sourceCode"])
-    shown: dict[str, Any] = kestra.json(_parsed(text))
+    shown: dict[str, Any] = kestra.json(parse_yaml(text, _KIND))
     return (
         {"tenantId": TENANT}
         | shown
@@ -97,25 +94,14 @@ def create(call: Call) -> Any:
     return _save(call, dashboard, text, None)
 
 
-def _report(call: Call, name: str, kind: str) -> dict[str, Any]:
-    text = call.required(name)
-    result: dict[str, Any] = {"index": 0, "outdated": False}
-    try:
-        parsed = _parsed(text, kind)
-        call.kestra.bean("core.models.validations.ModelValidator").validate(parsed)
-    except JClass("jakarta.validation.ConstraintViolationException") as error:
-        result["constraints"] = str(error.getMessage())
-    return result
-
-
 @route("POST", "/dashboards/validate", (YAML,))
 def validate(call: Call) -> Any:
-    return _report(call, "dashboard", _KIND)
+    return call.constraints("dashboard", _KIND)
 
 
 @route("POST", "/dashboards/validate/chart", (YAML,))
 def validate_chart(call: Call) -> Any:
-    return _report(call, "chart", "io.kestra.core.models.dashboards.charts.Chart")
+    return call.constraints("chart", _CHART)
 
 
 @route("GET", "/dashboards/{id}")
@@ -157,7 +143,7 @@ def chart_data(call: Call) -> Any:
     kept = _kept(call.kestra, call.path["id"])
     if kept is None:
         raise NotFound
-    dashboard = _parsed(kept["sourceCode"])
+    dashboard = parse_yaml(kept["sourceCode"], _KIND)
     wanted = [each for each in dashboard.getCharts() if each.getId() == call.path["chart"]]
     if not wanted:
         raise NotFound
@@ -169,7 +155,7 @@ def chart_preview(call: Call) -> Any:
     given = call.json("previewRequest", dict)
     if not isinstance(text := given.get("chart"), str):
         raise invalid("previewRequest.chart", "must not be null")
-    chart = _parsed(text, "io.kestra.core.models.dashboards.charts.Chart")
+    chart = parse_yaml(text, _CHART)
     window = JClass("io.kestra.core.models.dashboards.TimeWindow").builder().build()
     return _data(call, chart, window, given.get("globalFilter") or {})
 

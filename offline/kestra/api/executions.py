@@ -23,6 +23,7 @@ from offline.kestra.api.routing import (
     Refused,
     Resource,
     answer,
+    begun,
     chunks,
     event,
     illegal,
@@ -31,7 +32,6 @@ from offline.kestra.engine.machine import TENANT, Kestra
 
 route = Resource()
 _COMMANDS = "io.kestra.core.executor.command"
-_WAIT = JClass("java.time.Duration").ofSeconds(30)
 _LIGHT = (
     "id", "namespace", "flowId", "flowRevision", "inputs", "labels", "state", "parentId",
     "originalId", "trigger", "scheduleDate", "kind", "loopRun",
@@ -161,7 +161,7 @@ def _started(call: Call, flow: Any, execution: Any, *, wait: bool) -> dict[str, 
         command = command.withStateType(_state("FAILED"))
     ended = _events(call.kestra, flow, str(execution.getId())) if wait else iter(())
     next(ended, None)  # listens before the execution begins
-    _await(call, execution, "Create", lambda operation: _emit(call, command, operation))
+    call.wait(execution.getId(), "Create", lambda operation: _emit(call, command, operation))
     last = repository(call.kestra).findById(TENANT, execution.getId()).orElse(execution)
     for each in ended:
         last = each.getData()
@@ -185,20 +185,9 @@ def _emit(call: Call, command: Any, operation: Any) -> None:
     queue.emit(command.withOperationId(operation))
 
 
-def _await(call: Call, execution: Any, name: str, act: Callable[[Any], None]) -> None:
-    """Does something to an execution and waits until the executor has done it."""
-    waiter = call.kestra.bean("core.services.AsyncOperationWaiter")
-    try:
-        done = waiter.submitAndWait(execution.getId(), act, _WAIT)
-    except JClass("java.util.concurrent.TimeoutException") as error:
-        raise Refused(504, "Operation timed out waiting for state transition") from error
-    if str(done.outcome()) == "FAILED":
-        raise Refused(409, f"Conflict: {name} failed: {done.error()}")
-
-
 def _changed(call: Call, execution: Any, name: str, command: Any) -> Any:
     """Has the executor act on a command; returns the execution afterwards."""
-    _await(call, execution, name, lambda operation: _emit(call, command, operation))
+    call.wait(execution.getId(), name, lambda operation: _emit(call, command, operation))
     return repository(call.kestra).findById(TENANT, execution.getId()).get()
 
 
@@ -342,11 +331,7 @@ def _for_execution(call: Call, flow: Any) -> Any:
 
 @route("GET", "/executions/flows/{namespace}/{id}")
 def flow_for_execution(call: Call) -> Any:
-    flow = (
-        flows.repository(call.kestra)
-        .findById(TENANT, call.path["namespace"], call.path["id"], call.optional("revision"))
-        .orElse(None)
-    )
+    flow = flows.of_path(call)
     return flow and _for_execution(call, flow)
 
 
@@ -469,7 +454,9 @@ def kill(call: Call) -> Any:
     execution, cascade = _found(call), call.flag("isOnKillCascade", True)
     if execution.getState().isTerminated() and not cascade:
         raise Refused(409, "Conflict: Cannot kill execution: execution is already terminated.")
-    _await(call, execution, "Kill", lambda operation: _kill(call, execution, cascade, operation))
+    call.wait(
+        execution.getId(), "Kill", lambda operation: _kill(call, execution, cascade, operation)
+    )
     return repository(call.kestra).findById(TENANT, execution.getId()).get()
 
 
@@ -503,10 +490,7 @@ def _each(
         executions.append(execution)
     if invalids:
         return answer({"message": f"invalid bulk {action}", "invalids": invalids}, 400)
-    operation = str(JClass("io.kestra.core.utils.IdUtils").create())
-    for execution in executions:
-        act(execution, operation)
-    return answer({"operationId": operation, "totalItems": len(executions)}, 202)
+    return begun(executions, act)
 
 
 def _matching(call: Call) -> list[str]:
@@ -632,7 +616,7 @@ def replay(call: Call) -> Any:
         call.kestra.queue("Dispatch", "models.executions.Execution").emit(again)
         _emit(call, JClass(f"{_COMMANDS}.UpdateLabels").from_(execution, labels), operation)
 
-    _await(call, execution, "Replay", act)
+    call.wait(execution.getId(), "Replay", act)
     return again
 
 

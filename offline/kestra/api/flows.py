@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import zipfile
 from collections.abc import Iterator
@@ -18,12 +17,12 @@ from offline.kestra.api.routing import (
     LARGEST,
     MULTIPART,
     NO_CONTENT,
-    OCTETS,
     YAML,
     Call,
     MissingBody,
     Refused,
     Resource,
+    archive,
     illegal,
     invalid,
 )
@@ -45,6 +44,15 @@ def service(kestra: Kestra) -> Any:
 def generic(text: str) -> Any:
     """Returns a text as a flow whose tasks are not known yet."""
     return JClass("io.kestra.core.models.flows.GenericFlow").fromYaml(TENANT, text)
+
+
+def of_path(call: Call) -> Any:
+    """Returns the flow of the path, in the revision that is asked for, or None."""
+    return (
+        repository(call.kestra)
+        .findById(TENANT, call.path["namespace"], call.path["id"], call.optional("revision"))
+        .orElse(None)
+    )
 
 
 def _source(call: Call, namespace: str, flow_id: str) -> Any:
@@ -110,11 +118,7 @@ def delete_revisions(call: Call) -> Any:
 
 @route("GET", "/flows/{namespace}/{id}/tasks/{task}")
 def task(call: Call) -> Any:
-    found = repository(call.kestra).findById(
-        TENANT, call.path["namespace"], call.path["id"], call.optional("revision")
-    )
-    flow = found.orElse(None)
-    if flow is None:
+    if (flow := of_path(call)) is None:
         return None
     return next(
         (each for each in flow.allTasksWithChilds() if each.getId() == call.path["task"]), None
@@ -196,28 +200,16 @@ def validate(call: Call) -> Any:
     return service(call.kestra).validate(TENANT, JClass("java.util.ArrayList")(sources))
 
 
-def _validate(call: Call, name: str, kind: str) -> dict[str, Any]:
-    text = call.required(name)
-    result: dict[str, Any] = {"index": 0, "outdated": False}
-    violations = JClass("jakarta.validation.ConstraintViolationException")
-    try:
-        parsed = JClass("io.kestra.core.serializers.YamlParser").parse(text, JClass(kind).class_)
-        call.kestra.bean("core.models.validations.ModelValidator").validate(parsed)
-    except violations as error:
-        result["constraints"] = str(error.getMessage())
-    return result
-
-
 @route("POST", "/flows/validate/task", (YAML, JSON))
 def validate_task(call: Call) -> Any:
     if call.query.get("section") == "TRIGGERS":
         return validate_trigger(call)
-    return _validate(call, "task", "io.kestra.core.models.tasks.Task")
+    return call.constraints("task", "io.kestra.core.models.tasks.Task")
 
 
 @route("POST", "/flows/validate/trigger", (JSON,))
 def validate_trigger(call: Call) -> Any:
-    return _validate(call, "trigger", "io.kestra.core.models.triggers.AbstractTrigger")
+    return call.constraints("trigger", "io.kestra.core.models.triggers.AbstractTrigger")
 
 
 @route("POST", "/flows/bulk", (YAML,))
@@ -330,11 +322,11 @@ def _sources(name: str, file: IO[bytes]) -> Iterator[tuple[str, str]]:
         for index, text in enumerate(file.read(LARGEST).decode().split("---")):
             yield f"{name}(flow number: {index})", text.strip()
     elif suffix == ".zip":
-        with zipfile.ZipFile(file) as archive:
-            for entry in archive.infolist():
+        with zipfile.ZipFile(file) as opened:
+            for entry in opened.infolist():
                 if entry.filename.endswith((".yaml", ".yml")):
-                    with archive.open(entry) as opened:
-                        yield entry.filename, opened.read(LARGEST).decode()
+                    with opened.open(entry) as content:
+                        yield entry.filename, content.read(LARGEST).decode()
     else:
         raise illegal(f"Cannot import file of type {name.lower()[name.rfind('.') :]}")
 
@@ -360,20 +352,17 @@ def import_flows(call: Call) -> Any:
     return wrong
 
 
-def _archive(flows: list[Any]) -> Response:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for flow in flows:
-            archive.writestr(f"{flow.getNamespace()}.{flow.getId()}.yml", str(flow.getSource()))
-    disposition = 'attachment; filename="flows.zip"'
-    return Response(buffer.getvalue(), 200, {"Content-Disposition": disposition}, OCTETS)
+def _export(flows: list[Any]) -> Response:
+    names = [f"{flow.getNamespace()}.{flow.getId()}.yml" for flow in flows]
+    texts = [str(flow.getSource()) for flow in flows]
+    return archive("flows.zip", zip(names, texts, strict=True))
 
 
 @route("GET", "/flows/export/by-query")
 def export_by_query(call: Call) -> Any:
-    return _archive(_matching(call))
+    return _export(_matching(call))
 
 
 @route("POST", "/flows/export/by-ids", (JSON,))
 def export_by_ids(call: Call) -> Any:
-    return _archive(_named(call, "ids"))
+    return _export(_named(call, "ids"))

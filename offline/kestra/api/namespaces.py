@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from jpype import JClass, JObject
 from starlette.datastructures import UploadFile
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import StreamingResponse
 
 from offline.kestra.api import flows
 from offline.kestra.api.routing import (
@@ -22,6 +22,7 @@ from offline.kestra.api.routing import (
     MissingBody,
     Refused,
     Resource,
+    archive,
     chunks,
     illegal,
 )
@@ -101,10 +102,10 @@ def create_file(call: Call) -> Any:
     files: dict[str, BinaryIO] = {call.parameter("path"): upload.file}
     if (upload.filename or "").lower().endswith(".zip"):
         files = {}  # as on the server, if it is no archive
-        with suppress(zipfile.BadZipFile), zipfile.ZipFile(upload.file) as archive:
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(upload.file) as opened:
             files = {
-                f"/{entry}": io.BytesIO(archive.read(entry))
-                for entry in archive.namelist()
+                f"/{entry}": io.BytesIO(opened.read(entry))
+                for entry in opened.namelist()
                 if not entry.endswith("/")
             }
     namespace = _files(call)
@@ -166,15 +167,16 @@ def search_files(call: Call) -> Any:
 
 @route("GET", "/namespaces/{namespace}/files/export")
 def export(call: Call) -> Any:
-    namespace, buffer = call.path["namespace"], io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in _paths(call):
-            content = b"".join(chunks(_files(call).getFileContent(_path(path))))
-            archive.writestr(path.lstrip("/"), content)
-        for flow in flows.repository(call.kestra).findByNamespaceWithSource(TENANT, namespace):
-            archive.writestr(f"_flows/{flow.getId()}.yml", str(flow.getSource()))
-    disposition = f'attachment; filename="{namespace}_files.zip"'
-    return Response(buffer.getvalue(), 200, {"Content-Disposition": disposition}, OCTETS)
+    namespace = call.path["namespace"]
+    entries: list[tuple[str, str | bytes]] = [
+        (path.lstrip("/"), b"".join(chunks(_files(call).getFileContent(_path(path)))))
+        for path in _paths(call)
+    ]
+    entries += [
+        (f"_flows/{flow.getId()}.yml", str(flow.getSource()))
+        for flow in flows.repository(call.kestra).findByNamespaceWithSource(TENANT, namespace)
+    ]
+    return archive(f"{namespace}_files.zip", entries)
 
 
 # --- key-value pairs ----------------------------------------------------------------------------

@@ -7,10 +7,12 @@ worker thread. What it raises becomes the answer that Kestra's error handler giv
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import zipfile
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -244,6 +246,38 @@ class Call:
         )
         return found
 
+    def constraints(self, name: str, kind: str) -> dict[str, Any]:
+        """Returns what Kestra's validator says of the body.
+
+        Args:
+            name: what the body is, for the error where it is missing.
+            kind: the full name of the class that the YAML in it describes.
+        """
+        text = self.required(name)
+        result: dict[str, Any] = {"index": 0, "outdated": False}
+        try:
+            parsed = parse_yaml(text, kind)
+            self.kestra.bean("core.models.validations.ModelValidator").validate(parsed)
+        except JClass(_VIOLATIONS) as error:
+            result["constraints"] = str(error.getMessage())
+        return result
+
+    def wait(self, key: Any, name: str, act: Callable[[Any], None]) -> None:
+        """Does something and waits until Kestra has done it.
+
+        Args:
+            key: whose operations are waited for: an execution's id, or a trigger's uid.
+            name: what is done, for the error.
+            act: begins it, given the operation's id.
+        """
+        waiter = self.kestra.bean("core.services.AsyncOperationWaiter")
+        try:
+            done = waiter.submitAndWait(key, act, JClass("java.time.Duration").ofSeconds(30))
+        except JClass("java.util.concurrent.TimeoutException") as error:
+            raise Refused(504, "Operation timed out waiting for state transition") from error
+        if str(done.outcome()) == "FAILED":
+            raise Refused(409, f"Conflict: {name} failed: {done.error()}")
+
     def part(self, found: list[Any], method: str) -> dict[str, Any]:
         """Returns the page that is asked for of a list that is all here."""
         pageable = self.pageable(method)
@@ -300,6 +334,39 @@ class Resource:
 def answer(data: Any, status: int = 200) -> Response:
     """Returns data as a JSON answer."""
     return Response(json.dumps(data, separators=(",", ":")), status, media_type=JSON)
+
+
+def begun(items: list[Any], act: Callable[[Any, str], Any]) -> Response:
+    """Begins one operation on several things, and answers without waiting for its end.
+
+    Args:
+        items: the things.
+        act: begins it on one of them, given the operation's id.
+    """
+    operation = str(JClass("io.kestra.core.utils.IdUtils").create())
+    for item in items:
+        act(item, operation)
+    return answer({"operationId": operation, "totalItems": len(items)}, 202)
+
+
+def archive(name: str, entries: Iterable[tuple[str, str | bytes]]) -> Response:
+    """Returns files as a ZIP archive to be saved under a name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for path, content in entries:
+            file.writestr(path, content)
+    disposition = f'attachment; filename="{name}"'
+    return Response(buffer.getvalue(), 200, {"Content-Disposition": disposition}, OCTETS)
+
+
+def parse_yaml(text: str, kind: str) -> Any:
+    """Returns what a YAML text says, as an object of one of Kestra's classes.
+
+    Args:
+        text: the YAML.
+        kind: the full name of the class.
+    """
+    return JClass("io.kestra.core.serializers.YamlParser").parse(text, JClass(kind).class_)
 
 
 def event(name: str, data: Any) -> str:

@@ -9,7 +9,7 @@ from jpype import JClass
 from starlette.responses import Response
 
 from offline.kestra.api import flows
-from offline.kestra.api.routing import JSON, NO_CONTENT, Call, Refused, Resource, answer
+from offline.kestra.api.routing import JSON, NO_CONTENT, Call, Refused, Resource, begun
 from offline.kestra.engine.machine import TENANT, Kestra
 
 route = Resource()
@@ -93,18 +93,12 @@ def _changed(call: Call, trigger: Any, action: str, event: Any) -> dict[str, Any
 
 
 def _await(call: Call, trigger: Any, action: str, event: Any) -> None:
-    queue = call.kestra.bean("core.scheduler.queue.TriggerEventQueue")
-    waiter = call.kestra.bean("core.services.AsyncOperationWaiter")
-    try:
-        done = waiter.submitAndWait(
-            trigger.uid(),
-            lambda operation: queue.send(event.withOperationId(operation)),
-            JClass("java.time.Duration").ofSeconds(30),
-        )
-    except JClass("java.util.concurrent.TimeoutException") as error:
-        raise Refused(504, "Operation timed out waiting for state transition") from error
-    if str(done.outcome()) == "FAILED":
-        raise Refused(409, f"Conflict: {action} failed: {done.error()}")
+    queue = _queue(call)
+    call.wait(trigger.uid(), action, lambda operation: queue.send(event.withOperationId(operation)))
+
+
+def _queue(call: Call) -> Any:
+    return call.kestra.bean("core.scheduler.queue.TriggerEventQueue")
 
 
 def _event(name: str, trigger: Any, *given: Any) -> Any:
@@ -168,33 +162,29 @@ def delete(call: Call) -> Any:
 def _each(call: Call, given: list[Any], event: Callable[[Any], Any]) -> Response:
     """Has the scheduler act on those of some triggers that exist."""
     triggers = [trigger for each in given if _exists(call, trigger := _id(each))]
-    operation = str(JClass("io.kestra.core.utils.IdUtils").create())
-    queue = call.kestra.bean("core.scheduler.queue.TriggerEventQueue")
-    for trigger in triggers:
-        queue.send(event(trigger).withOperationId(operation))
-    return answer({"operationId": operation, "totalItems": len(triggers)}, 202)
+    queue = _queue(call)
+    return begun(
+        triggers, lambda each, operation: queue.send(event(each).withOperationId(operation))
+    )
 
 
 def _exists(call: Call, trigger: Any) -> bool:
     return bool(_repository(call.kestra).findById(trigger).isPresent())
 
 
+def _pause_each(call: Call, paused: bool) -> Response:
+    triggers = call.json("triggers", list)
+    return _each(call, triggers, lambda each: _event("SetPauseBackfillTrigger", each, paused))
+
+
 @route("POST", "/triggers/backfill/pause/by-triggers", (JSON,))
 def pause_each(call: Call) -> Any:
-    return _each(
-        call,
-        call.json("triggers", list),
-        lambda each: _event("SetPauseBackfillTrigger", each, True),
-    )
+    return _pause_each(call, True)
 
 
 @route("POST", "/triggers/backfill/unpause/by-triggers", (JSON,))
 def unpause_each(call: Call) -> Any:
-    return _each(
-        call,
-        call.json("triggers", list),
-        lambda each: _event("SetPauseBackfillTrigger", each, False),
-    )
+    return _pause_each(call, False)
 
 
 @route("POST", "/triggers/unlock/by-triggers", (JSON,))

@@ -22,11 +22,6 @@ _Path = JClass("java.nio.file.Path")
 _Utilities = JClass("io.kestra.core.models.tasks.runners.PluginUtilsService")
 
 
-def from_java(value: Any) -> Any:
-    """Returns a Java object as plain data, as Kestra's API writes it."""
-    return json.loads(str(_Mapper.ofJson().writeValueAsString(value)))
-
-
 def to_java(value: Mapping[str, Any]) -> Any:
     """Returns plain data as a Java map."""
     return _Mapper.toMap(json.dumps(value))
