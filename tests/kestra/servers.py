@@ -306,8 +306,19 @@ class Client:
         raise AssertionError(f"{task} did not begin")
 
     def logs(self, execution: dict[str, Any], level: str = "INFO") -> list[str]:
-        found = self.http.get(f"/logs/{execution['id']}", params={"minLevel": level})
-        return [entry["message"] for entry in found.raise_for_status().json()]
+        """Returns the log of an execution that has ended; its last lines are stored later."""
+
+        def read() -> list[str]:
+            found = self.http.get(f"/logs/{execution['id']}", params={"minLevel": level})
+            return [entry["message"] for entry in found.raise_for_status().json()]
+
+        deadline, lines = time.monotonic() + 3, read()
+        while time.monotonic() < deadline:
+            time.sleep(0.3)  # longer than the server waits between two looks at its queue
+            before, lines = lines, read()
+            if lines and lines == before:
+                break
+        return lines
 
 
 def state(execution: dict[str, Any]) -> str:
