@@ -160,7 +160,7 @@ def test_a_load_that_fails_is_tried_again(warehouse: Warehouse) -> None:
     # The same flow, with less patience and on its own.
     for load in flow["tasks"][0]["tasks"]:
         assert load["retry"]["type"] == "exponential"
-        load["retry"] |= {"interval": "PT0.2S", "maxInterval": "PT0.2S", "maxDuration": "PT1M"}
+        load["retry"] |= {"interval": "PT0.2S", "maxInterval": "PT0.3S", "maxDuration": "PT1M"}
     warehouse.kestra.create(yaml.safe_dump({**flow, "id": "impatient", "triggers": []}))
     month = f"{datetime.now(UTC).replace(day=1).date():%Y-%m}"
     year, number = map(int, month.split("-"))
