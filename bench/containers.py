@@ -4,6 +4,7 @@ import io
 import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import docker
 import yaml
@@ -118,7 +119,7 @@ def _init_script(kestra: Container) -> bytes:
     """Returns a script that makes Kestra's role and database, as an archive."""
     environment = dict(entry.split("=", 1) for entry in kestra.attrs["Config"]["Env"])
     source = yaml.safe_load(environment["KESTRA_CONFIGURATION"])["datasources"]["postgres"]
-    role, database = source["username"], source["url"].rsplit("/", 1)[1]
+    role, database = source["username"], urlsplit(source["url"].removeprefix("jdbc:")).path[1:]
     script = (
         f"CREATE ROLE {role} LOGIN PASSWORD '{source['password']}';\n"
         f"CREATE DATABASE {database} OWNER {role};\n"

@@ -1,14 +1,16 @@
 """Kestra's start with the archive of its classes and without, its executions and its memory."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from statistics import median
 
-from bench.comparison import Comparison, aim, seconds
+from bench.comparison import Comparison, Ratios, aim, seconds
 from bench.kestra import Kestra, running_kestra
 from bench.postgres import running_postgres
+from offline.kestra.engine import running
 
 _EXECUTIONS = 200
 _FLOW = """\
@@ -31,21 +33,25 @@ def compare(rounds: int) -> Iterator[object]:
         httpx.TransportError: a server did not answer within 120 seconds.
     """
     start = Comparison("start", "without the archive")
+    at_once = Comparison(f"{_EXECUTIONS} at once", "on H2 in memory")
     first: list[float] = []
-    at_once: list[float] = []
     memory: list[float] = []
     for _ in range(rounds):
         with _started(start.seconds) as kestra:
             first.append(seconds(lambda: kestra.run("bench/short")))
-            at_once.append(seconds(lambda: _run_at_once(kestra)))
+            at_once.seconds.append(seconds(lambda: _at_once(partial(kestra.run, "bench/short"))))
             memory.append(kestra.peak_memory() / 2**20)
         with _started(start.baseline_seconds, JAVA_TOOL_OPTIONS="-Xshare:off"):
             pass
+        with running("2.0.0") as engine:
+            engine.run(_FLOW)
+            at_once.baseline_seconds.append(seconds(lambda: _at_once(partial(engine.run, _FLOW))))
     yield start
-    yield (
-        f"  first execution {median(first):.2f} s, {_EXECUTIONS} at once {median(at_once):.2f} s: "
-        f"{_EXECUTIONS / median(at_once):.1f} a second"
-    )
+    yield at_once
+    executions_per_second = _EXECUTIONS / median(at_once.seconds)
+    yield f"  first execution {median(first):.2f} s, {executions_per_second:.1f} a second at once"
+    ratio = Ratios(at_once.seconds, at_once.baseline_seconds).median
+    yield aim(f"{at_once.name}, beside H2 in memory", ratio, 2)
     yield aim("seconds to start", median(start.seconds), 8)
     yield aim("seconds to start without the archive", median(start.baseline_seconds), 15)
     yield aim("MiB at the peak", median(memory), 700)
@@ -64,6 +70,7 @@ def _started(times: list[float], **environment: str) -> Iterator[Kestra]:
             yield kestra
 
 
-def _run_at_once(kestra: Kestra) -> None:
+def _at_once(run: Callable[[], object]) -> None:
     with ThreadPoolExecutor(_EXECUTIONS) as threads:
-        list(threads.map(kestra.run, ["bench/short"] * _EXECUTIONS))
+        for future in [threads.submit(run) for _ in range(_EXECUTIONS)]:
+            future.result()

@@ -162,9 +162,9 @@ def _started(call: Call, flow: Any, execution: Any, *, wait: bool) -> dict[str, 
     ended = _events(call.kestra, flow, str(execution.getId())) if wait else iter(())
     next(ended, None)  # listens before the execution begins
     call.wait(execution.getId(), "Create", lambda operation: _emit(call, command, operation))
+    for _ in ended:
+        pass
     last = repository(call.kestra).findById(TENANT, execution.getId()).orElse(execution)
-    for each in ended:
-        last = each.getData()
     return {**call.kestra.json(last), **_outputs(call, last), "url": _url(call, last)}
 
 
@@ -360,12 +360,23 @@ def evaluate(call: Call) -> Any:
 
 
 def _events(kestra: Kestra, flow: Any, execution_id: str) -> Iterator[Any]:
-    """Yields None once it listens, then Kestra's events about an execution to its end."""
+    """Yields None once it listens, then Kestra's events about an execution to its end.
+
+    Kestra's queue can skip a message that a slower transaction commits late, so that the last
+    event may never come: the repository is asked as well.
+    """
     streams = kestra.bean("core.services.ExecutionStreamingService")
     subscriber = str(uuid4())
+    flux = JClass("reactor.core.publisher.Flux")
+    looks = flux.interval(JClass("java.time.Duration").ofSeconds(2))
+
+    def has_ended(_: Any) -> bool:
+        found = repository(kestra).findById(TENANT, execution_id)
+        return bool(found.isPresent() and found.get().getState().isTerminated())
+
     events = (
-        JClass("reactor.core.publisher.Flux")
-        .create(lambda sink: streams.registerSubscriber(execution_id, subscriber, sink, flow))
+        flux.create(lambda sink: streams.registerSubscriber(execution_id, subscriber, sink, flow))
+        .takeUntilOther(looks.filter(has_ended).skip(1))
         .toIterable()
         .iterator()
     )
