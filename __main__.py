@@ -89,7 +89,9 @@ pgadmin = PgAdmin(
 )
 
 # Kestra keeps its content in PostgreSQL: when that volume is deleted too, nothing is left of it.
-in_kestra = pulumi.ResourceOptions(depends_on=[kestra.container], deleted_with=postgres.volume)
+in_kestra = pulumi.ResourceOptions(
+    depends_on=[kestra.container, databases], deleted_with=postgres.volume
+)
 
 switches = Switches(triggers_disabled=not settings.schedules_enabled)
 flows = FlowDirectory(

@@ -96,6 +96,7 @@ class Databases(pulumi.ComponentResource):
         pgadmin: The logins of the role that reads both databases, one for each.
         names_id: Changes with the name of a database. PostgreSQL renames none that is in use: a
             container that has this in an input is deleted before and created after.
+        before_kestra: What Kestra's database needs before Kestra creates its tables there.
         outputs: What the stack exports of it, by the names of the stack's outputs.
     """
 
@@ -104,6 +105,7 @@ class Databases(pulumi.ComponentResource):
     reader: Login
     pgadmin: tuple[Login, ...]
     names_id: pulumi.Output[str]
+    before_kestra: Sequence[pulumi.Resource]
     outputs: dict[str, pulumi.Input[str | int]]
 
     def __init__(
@@ -152,7 +154,7 @@ class Databases(pulumi.ComponentResource):
         self._after_names = pulumi.ResourceOptions.merge(
             self._opts, pulumi.ResourceOptions(depends_on=[names])
         )
-        self._last_grant: list[pulumi.Resource] = []
+        self._last_privileges: dict[pulumi.Input[str], pulumi.Resource] = {}
 
         def login(name: str, database: str, user: str, chosen: str | None = None) -> Login:
             secret = password(f"{name}-role-password", chosen, parent=self)
@@ -202,6 +204,7 @@ class Databases(pulumi.ComponentResource):
             for who, role in (("reader", reader), ("pgadmin", pgadmin)):
                 self._may_read(f"{who}-{schema_name}", warehouse, role, etl, schema.name)
         self._may_read("pgadmin-kestra", kestra_database, pgadmin, kestra, _PUBLIC)
+        self.before_kestra = [self._last_privileges[kestra_database]]
 
         self.outputs = {
             "kestraDatabase": self.kestra.database,
@@ -255,7 +258,7 @@ class Databases(pulumi.ComponentResource):
         """Lets a role read what a schema holds and what `writer` will create in it."""
         self._grant(f"{name}-usage", database, role.name, "schema", ["USAGE"], schema)
         self._grant(f"{name}-select", database, role.name, "table", ["SELECT"], schema)
-        postgresql.DefaultPrivileges(
+        self._last_privileges[database] = postgresql.DefaultPrivileges(
             f"{name}-select-future",
             database=database,
             role=role.name,
@@ -263,7 +266,7 @@ class Databases(pulumi.ComponentResource):
             schema=schema,
             object_type="table",
             privileges=["SELECT"],
-            opts=self._renamed,
+            opts=self._after_privileges(database),
         )
 
     def _grant(
@@ -276,7 +279,7 @@ class Databases(pulumi.ComponentResource):
         schema: pulumi.Input[str] | None = None,
         objects: Sequence[str] | None = None,
     ) -> None:
-        grant = postgresql.Grant(
+        self._last_privileges[database] = postgresql.Grant(
             name,
             database=database,
             role=role,
@@ -284,10 +287,15 @@ class Databases(pulumi.ComponentResource):
             schema=schema,
             objects=objects,
             privileges=privileges,
-            # PostgreSQL refuses two grants on one object at the same time ("tuple concurrently
-            # updated"), so they run one after another.
-            opts=pulumi.ResourceOptions.merge(
-                self._renamed, pulumi.ResourceOptions(depends_on=self._last_grant)
-            ),
+            opts=self._after_privileges(database),
         )
-        self._last_grant = [grant]
+
+    def _after_privileges(self, database: pulumi.Input[str]) -> pulumi.ResourceOptions:
+        """Returns the options of privileges in a database: they run one after another.
+
+        PostgreSQL refuses two grants on one object at the same time ("tuple concurrently updated").
+        """
+        last = self._last_privileges.get(database)
+        return pulumi.ResourceOptions.merge(
+            self._renamed, pulumi.ResourceOptions(depends_on=[last] if last else None)
+        )

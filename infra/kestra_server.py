@@ -126,7 +126,7 @@ class KestraServer(pulumi.ComponentResource):
             ),
             stop_timeout=_TERMINATION_GRACE + 30,
             sysctls=_SYSCTLS,
-            depends_on=[args.databases],
+            depends_on=args.databases.before_kestra,
         )
         self.outputs = {
             "kestraUrl": url,

@@ -25,7 +25,6 @@ from infra.postgres import Postgres, PostgresArgs
 from tests.kestra.mocks import Deployment
 from tests.unit.harness import (
     CONTAINER,
-    DATABASE,
     NETWORK,
     PASSWORD,
     POSTGRESQL,
@@ -193,9 +192,8 @@ def test_kestra_gets_variables_as_text_and_its_secrets_encoded():
     assert deployment.one(CONTAINER, "kestra").plain["envs"] == "[secret]"
 
 
-def test_kestra_waits_for_its_databases_and_owns_the_shared_paths():
+def test_kestra_owns_the_shared_paths():
     container = kestra(docker_socket=True).one(CONTAINER, "kestra")
-    assert {f"{ROLE}::kestra-role", f"{DATABASE}::kestra-database"} <= container.depends_on
     assert container.inputs["user"] == "root"
     assert len(container.inputs["volumes"]) == 3
 

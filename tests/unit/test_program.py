@@ -402,9 +402,10 @@ def test_postgresql_is_managed_by_its_superuser_once_it_runs(platform: Deploymen
             assert container.key in item.depends_on
 
 
-def test_kestra_starts_when_the_databases_are_there_and_pgadmin_at_once(platform: Deployment):
+def test_flows_come_when_the_databases_are_there_and_pgadmin_at_once(platform: Deployment):
     inside = {item.key for item in platform.resources if item.type in IN_POSTGRESQL}
-    assert inside <= platform.one(CONTAINER, "kestra").depends_on
+    for flow in platform.all(FLOW_NAMESPACE):
+        assert inside <= flow.depends_on
     assert not inside & platform.one(CONTAINER, "pgadmin").depends_on
 
 
@@ -522,12 +523,29 @@ def test_readers_may_read_the_tables_that_will_come(platform: Deployment):
     ]
 
 
-def test_grants_run_one_after_another(platform: Deployment):
-    grants = platform.all(GRANT)
-    waits_for = [
-        {key for key in item.depends_on if key.startswith(f"{GRANT}::")} for item in grants
-    ]
-    assert waits_for == [set(), *({item.key} for item in grants[:-1])]
+def test_privileges_in_a_database_are_granted_one_after_another(platform: Deployment):
+    granted: dict[str, set[str]] = {}
+    for item in platform.resources:
+        if item.type in (GRANT, DEFAULT_PRIVILEGES):
+            before = granted.setdefault(item.inputs["database"], set())
+            waits_for = {key for key in item.depends_on if key in before}
+            assert bool(waits_for) is bool(before), item.key
+            before -= waits_for
+            before.add(item.key)
+    assert {len(last) for last in granted.values()} == {1}
+
+
+def test_kestra_waits_for_every_privilege_in_its_database_alone(platform: Deployment):
+    by_key = {item.key: item for item in platform.resources}
+    waits_for, to_visit = set[str](), {by_key[f"{CONTAINER}::kestra"].key}
+    while to_visit:
+        new = {each for key in to_visit for each in by_key[key].depends_on} - waits_for
+        waits_for |= new
+        to_visit = new & by_key.keys()
+    for item in platform.resources:
+        if item.type in (GRANT, DEFAULT_PRIVILEGES):
+            is_kestras = item.inputs["database"] == "kestra"
+            assert (item.key in waits_for) is is_kestras, item.key
 
 
 def test_names_in_postgresql_follow_the_settings():
