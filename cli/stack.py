@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from enum import StrEnum
 from functools import cached_property
@@ -16,6 +17,8 @@ from cli.processes import PROJECT_FOLDER
 DEFAULT_STACK = "dev"
 # Under which Pulumi keeps the answer to "which plugins?".
 _PARTS_TAG = "podium:parts"
+# How Pulumi exports a secret: as JSON in JSON.
+_PLAINTEXT = re.compile(r'"plaintext": ("(?:[^"\\]|\\.)*")')
 
 
 class Parts(StrEnum):
@@ -105,6 +108,13 @@ class Stack:
         """The resources in the state, each after those on which it depends."""
         resources: list[dict[str, Any]] = self.deployment.setdefault("resources", [])
         return resources
+
+    @property
+    def secrets(self) -> set[str]:
+        """The secrets in the state that are text."""
+        exported = self._run("stack", "export", "--show-secrets")
+        values = (json.loads(json.loads(text)) for text in _PLAINTEXT.findall(exported))
+        return {value for value in values if isinstance(value, str) and value}
 
     def save_deployment(self) -> None:
         """Writes the state as `deployment` has it now."""

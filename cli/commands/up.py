@@ -10,6 +10,7 @@ import pulumi
 from pulumi.automation import CommandError, ConfigValue, StackNotFoundError
 
 from cli import offline, ports, setup, stack_settings
+from cli.health import HealthWatch
 from cli.logins import repair_logins, set_password
 from cli.output import console, step
 from cli.processes import PROJECT_FOLDER, run_logged
@@ -54,15 +55,20 @@ def up(stack: Stack) -> int:
     if "postgresPassword" in chosen and _is_healthy(stack, "postgres"):
         # The server keeps the password of its first start, and the providers use this one.
         set_password(stack, "postgres", _load_settings(stack).postgres_password or "")
-    for _ in range(_ATTEMPTS):
-        code, services = run_update(stack, parts, "up", "--skip-preview")
-        if not (is_new and services):
-            break
-        # The ports of the other services are taken by this stack itself.
-        settings = _load_settings(stack)
-        _choose_ports(
-            stack, settings, [key for key in settings.ports if key.startswith(tuple(services))]
-        )
+    with HealthWatch(stack) as health:
+        for _ in range(_ATTEMPTS):
+            code, services = run_update(stack, parts, "up", "--skip-preview")
+            if not (is_new and services):
+                break
+            # The ports of the other services are taken by this stack itself.
+            settings = _load_settings(stack)
+            _choose_ports(
+                stack, settings, [key for key in settings.ports if key.startswith(tuple(services))]
+            )
+        if code == 0:
+            health.wait_until_steady()
+        else:
+            health.print_logs()
     for service in services:
         click.echo(_PORT_HINT.format(service=service, podium=stack.podium), err=True)
     if code == 0:

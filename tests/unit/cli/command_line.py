@@ -98,6 +98,8 @@ match words:
     case ["pulumi", "stack", "export"]:
         state_file = {key: stack[key] for key in ("resources", "pending_operations")}
         print(json.dumps({"version": 3, "deployment": state_file}))
+    case ["pulumi", "stack", "export", "--show-secrets"]:
+        print(json.dumps({"plaintext": json.dumps(state["secret"])}))
     case ["pulumi", "stack", "import"]:
         stack |= {"pending_operations": [], **json.load(sys.stdin)["deployment"]}
     case ["pulumi", "refresh", "--yes", "--skip-preview", *_]:
@@ -216,6 +218,7 @@ class CommandLine:
                     "flows": {"zoomcamp/taxi_load": 1},
                 },
                 "images": [],
+                "secret": "Secret-2",
                 "events": [],
                 "succeeds": True,
                 "failing": {},

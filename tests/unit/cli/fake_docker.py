@@ -14,6 +14,7 @@ class Thing:
 
     Attributes:
         done: what was done to it, in order.
+        log: the end of its log.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class Thing:
     ) -> None:
         self.id, self.name, self.labels, self.status = id_, name or id_, labels, status
         self.done: list[str] = []
+        self.log = ""
         self.home: Things
         self._refusal = refusal
         # What the next looks find, the last one for good.
         self._healths = ["starting", health]
         self.attrs: dict[str, Any] = {
-            "State": {"Health": {"Status": health}},
+            "State": {"Health": {"Status": health}, "StartedAt": "2026-01-01T00:00:00Z"},
+            "RestartCount": 0,
             "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": port}]}},
             "NetworkSettings": {"Networks": {network: {} for network in networks}},
         }
@@ -57,6 +60,9 @@ class Thing:
     def remove(self, **_: bool) -> None:
         self.done.append("remove")
         self.home.remove(self)
+
+    def logs(self, *, tail: int) -> bytes:
+        return "".join(f"line {number}\n" for number in range(1, tail)).encode() + self.log.encode()
 
     def reload(self) -> None:
         self.attrs["State"]["Health"]["Status"] = self._healths[0]
