@@ -94,12 +94,23 @@ in_kestra = pulumi.ResourceOptions(
 )
 
 switches = Switches(triggers_disabled=not settings.schedules_enabled)
+# Another release may refuse what the one before has taken.
+release = [settings.kestra_image]
 flows = FlowDirectory(
-    "flows", connection=kestra.connection, path=Path("flows"), switches=switches, opts=in_kestra
+    "flows",
+    connection=kestra.connection,
+    path=Path("flows"),
+    switches=switches,
+    triggers=release,
+    opts=in_kestra,
 )
 
 dashboards = DashboardDirectory(
-    "dashboards", connection=kestra.connection, path=Path("dashboards"), opts=in_kestra
+    "dashboards",
+    connection=kestra.connection,
+    path=Path("dashboards"),
+    triggers=release,
+    opts=in_kestra,
 )
 
 content = {"flows": flows.revisions, "dashboards": dashboards.registered, "images": settings.images}

@@ -88,7 +88,9 @@ class HealthWatch:
         for service, log in self._logs.items():
             for secret in secrets:
                 log = log.replace(secret, _MASK)
-            click.echo(f"The end of the log of {service}, which is not healthy:\n{log.rstrip()}", err=True)
+            click.echo(
+                f"The end of the log of {service}, which is not healthy:\n{log.rstrip()}", err=True
+            )
 
     def _watch(self) -> None:
         while not self._ended.wait(_LOOK_SECONDS):

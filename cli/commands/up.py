@@ -14,6 +14,7 @@ from cli.health import HealthWatch
 from cli.logins import repair_logins, set_password
 from cli.output import console, step
 from cli.processes import PROJECT_FOLDER, run_logged
+from cli.releases import check_releases
 from cli.repair import repair
 from cli.services import health_of, list_containers
 from cli.stack import Parts, Stack, cli_message
@@ -46,7 +47,9 @@ def up(stack: Stack) -> int:
         _choose_ports(stack, settings, settings.ports)
         stack.parts = parts
     else:
-        _check_admin_email(stack)
+        settings = _load_settings(stack)
+        _check_admin_email(stack, settings.admin_email)
+        check_releases(stack, settings)
     chosen = stack_settings.load(stack.name)
     offline_stack = offline.load_stack()
     offline_images = offline_stack.images_of(chosen)
@@ -98,10 +101,9 @@ def _load_settings(stack: Stack) -> Settings:
         raise click.ClickException(stack.with_podium(str(error))) from error
 
 
-def _check_admin_email(stack: Stack) -> None:
+def _check_admin_email(stack: Stack, wanted: str) -> None:
     """Refuses another adminEmail than the one with which pgAdmin's volume was created."""
     login = stack.workspace.stack_outputs(stack.name).get("pgadminUser")
-    wanted = stack.workspace.get_all_config(stack.name)[f"{stack.project}:adminEmail"].value
     if login and login.value != wanted:
         container = stack.container_name("pgadmin")
         raise click.ClickException(

@@ -1,6 +1,6 @@
 """Flows, namespace files, key-values and dashboards as resources of the stack."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -200,6 +200,7 @@ class Dashboard(Resource, module="kestra", name="Dashboard"):
         path: Path,
         adopt: bool = False,
         overwrite: bool = False,
+        triggers: Sequence[pulumi.Input[str]] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declares the dashboard.
@@ -210,6 +211,8 @@ class Dashboard(Resource, module="kestra", name="Dashboard"):
             path: the file with the YAML text.
             adopt: whether to adopt a dashboard with that id that exists on the server.
             overwrite: whether to replace an edit made elsewhere without a refresh.
+            triggers: values of which a change, such as the one of the server's image, has the
+                server validate the dashboard again.
             opts: the resource options.
         """
         try:
@@ -223,6 +226,7 @@ class Dashboard(Resource, module="kestra", name="Dashboard"):
             "path": str(path),
             "adopt": adopt,
             "overwrite": overwrite,
+            "triggers": list(triggers),
             "registered": None,
         }
         super().__init__(DashboardProvider(), name, props, opts)
@@ -262,6 +266,7 @@ class FlowDirectory(pulumi.ComponentResource):
         overrides: Mapping[str, Switches] = MappingProxyType({}),
         adopt: bool = False,
         overwrite: bool = False,
+        triggers: Sequence[pulumi.Input[str]] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declares what is in the folder.
@@ -276,6 +281,8 @@ class FlowDirectory(pulumi.ComponentResource):
             overrides: other switches for some flows, by namespace and id.
             adopt: whether to adopt flows and replace files that exist on the server.
             overwrite: whether to replace edits made elsewhere without a refresh.
+            triggers: values of which a change, such as the one of the server's image, has the
+                server validate every flow and compare flows and files again.
             opts: the resource options.
 
         Raises:
@@ -312,6 +319,7 @@ class FlowDirectory(pulumi.ComponentResource):
                         "files": content.files,
                         "adopt": adopt,
                         "overwrite": overwrite,
+                        "triggers": list(triggers),
                     },
                     child_opts,
                 ),
@@ -338,6 +346,7 @@ class DashboardDirectory(pulumi.ComponentResource):
         *,
         connection: Connection,
         path: Path,
+        triggers: Sequence[pulumi.Input[str]] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declares the dashboards.
@@ -346,6 +355,7 @@ class DashboardDirectory(pulumi.ComponentResource):
             name: the logical name.
             connection: the server.
             path: the folder, with dashboards in *.yaml.
+            triggers: values of which a change has the server validate every dashboard again.
             opts: the resource options.
 
         Raises:
@@ -358,7 +368,9 @@ class DashboardDirectory(pulumi.ComponentResource):
             pulumi.ResourceOptions(aliases=[pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE)]),
         )
         registered: dict[str, Any] = {
-            stem: Dashboard(stem, connection=connection, path=file, opts=child_opts).registered
+            stem: Dashboard(
+                stem, connection=connection, path=file, triggers=triggers, opts=child_opts
+            ).registered
             for stem, file in dashboard_files(path).items()
         }
         self.registered = pulumi.Output.from_input(registered)

@@ -608,6 +608,14 @@ def test_the_flow_files_of_a_namespace_are_one_resource(platform: Deployment):
         assert item.inputs["password"] == platform.outputs["kestraPassword"]
 
 
+def test_another_kestra_validates_flows_and_dashboards_again():
+    deployment = deploy(kestraImage="kestra/kestra:v2.1.0")
+    for kind in (FLOW_NAMESPACE, DASHBOARD):
+        assert deployment.all(kind)
+        for item in deployment.all(kind):
+            assert item.inputs["triggers"] == ["kestra/kestra:v2.1.0"]
+
+
 def test_each_dashboard_file_is_one_resource(platform: Deployment):
     folder = PROJECT_FOLDER / "dashboards"
     assert {item.inputs["path"]: item.inputs["source"] for item in platform.all(DASHBOARD)} == {

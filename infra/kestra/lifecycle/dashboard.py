@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pulumi.dynamic import CheckFailure, DiffResult, ReadResult
 
 from ..content import digest
-from ..errors import Conflict
+from ..errors import Conflict, InvalidContent
 from ..source import dashboard_id
 from .base import CHANGED, Lifecycle, Props, constraints
 from .connection import answering_client, report
@@ -32,8 +32,9 @@ class DashboardLifecycle(Lifecycle):
         return str(news["path"])
 
     def record(self, news: Props) -> Props:
-        """Returns the digest of the text."""
-        return {"digest": digest(news["source"])}
+        """Returns the digest of the text, and what has it validated again."""
+        triggers = {"triggers": news["triggers"]} if news.get("triggers") else {}
+        return {"digest": digest(news["source"]), **triggers}
 
     def find(self, client: KestraClient, id_: str) -> Props | None:
         """Returns the text of the dashboard on the server."""
@@ -70,6 +71,8 @@ class DashboardLifecycle(Lifecycle):
             return {"registered": False}
         id_, text = self.identity(news), news["source"]
         current = client.get_dashboard(id_)
+        if current == text and (errors := constraints(client.validate_dashboard(text))):
+            raise InvalidContent(f"is refused: {errors[0]}")
         if current is None:
             client.create_dashboard(id_, text)
         elif current != text:

@@ -16,10 +16,10 @@ from pulumi.dynamic import (
 )
 
 from ..content import decode, digest, encode
-from ..errors import KestraError
+from ..errors import InvalidContent, KestraError
 from ..folder import kestra_1_path
 from ..source import FlowSource
-from .base import Props
+from .base import Props, constraints
 from .connection import PROPERTIES, answering_client, connect, connection
 from .flow import validate_flow, write_flow
 from .parallel import for_each, try_each
@@ -77,6 +77,7 @@ class NamespaceLifecycle:
             is_other
             or bool(olds["failures"])
             or any(olds[key] != news[key] for key in PROPERTIES)
+            or _has_new_triggers(news, olds)
             or olds["writtenFiles"] != _digests(news["files"])
             or _recorded_digests(olds) != _digests(news["flows"])
         )
@@ -147,9 +148,10 @@ def _write(news: Props, olds: Props) -> Props:
     client = connect(news)
     namespace, texts, files = news["namespace"], news["flows"], news["files"]
     written, written_files = dict(olds.get("written", {})), dict(olds.get("writtenFiles", {}))
-    # At another address nothing needs to exist.
-    is_moved = olds.get("url") != news["url"]
-    changed = _changed(texts, {} if is_moved else _recorded_digests(olds))
+    # At another address nothing needs to exist, and another release may refuse what exists.
+    is_triggered = _has_new_triggers(news, olds)
+    is_other = is_triggered or olds.get("url") != news["url"]
+    changed = _changed(texts, {} if is_other else _recorded_digests(olds))
     client.connect()
     listed = client.list_revisions(namespace) if len(changed) > _FEW else None
 
@@ -159,6 +161,8 @@ def _write(news: Props, olds: Props) -> Props:
 
     def write_one_flow(flow_id: str) -> Props:
         known = written.get(flow_id)
+        if is_triggered and (errors := constraints(client.validate_flow(texts[flow_id]))):
+            raise InvalidContent(f"is refused: {errors[0]}")
         revision = write_flow(
             client,
             FlowSource.parse(texts[flow_id]),
@@ -171,7 +175,7 @@ def _write(news: Props, olds: Props) -> Props:
         return _record(texts[flow_id], revision)
 
     # Flows may read the files, so these come first.
-    new_files, errors = try_each(write_file, _changed(files, {} if is_moved else written_files))
+    new_files, errors = try_each(write_file, _changed(files, {} if is_other else written_files))
     failures = {path: f"file {path}: {error}" for path, error in errors.items()}
     new_flows, errors = try_each(write_one_flow, changed)
     for flow_id, error in errors.items():
@@ -192,7 +196,18 @@ def _write(news: Props, olds: Props) -> Props:
         "written": written,
         "writtenFiles": written_files,
         "failures": failures,
+        # What failed is validated again.
+        "triggers": _triggers(olds if failures else news),
     }
+
+
+def _has_new_triggers(news: Props, olds: Props) -> bool:
+    return bool(olds) and _triggers(news) != _triggers(olds)
+
+
+def _triggers(props: Props) -> Any:
+    # States of older versions have none.
+    return props.get("triggers", [])
 
 
 def _delete(

@@ -109,6 +109,19 @@ def test_update_writes_the_new_text(kestra: FakeKestra):
     assert kestra.dashboards == {"loads": OTHER_TEXT}
 
 
+def test_another_release_validates_the_dashboard_again(kestra: FakeKestra):
+    kestra.dashboards = {"loads": TEXT}
+    news = props(triggers=["kestra/kestra:v2.0.0"])
+    assert dashboard.diff("loads", outputs(), news).changes
+    kestra.refused["id: loads"] = "Invalid type: Gauge"
+    with pytest.raises(KestraError, match="is refused: Invalid type: Gauge"):
+        dashboard.update("loads", outputs(), news)
+    kestra.refused.clear()
+    outs = dashboard.update("loads", outputs(), news).outs
+    assert kestra.writes == []
+    assert not dashboard.diff("loads", stored(outs), news).changes
+
+
 def test_an_edit_made_elsewhere_is_not_overwritten_silently(kestra: FakeKestra):
     kestra.dashboards = {"loads": TEXT + "# edited\n"}
     with pytest.raises(KestraError) as caught:
@@ -301,6 +314,7 @@ def test_the_resource_carries_the_text_of_its_file(tmp_path: Path):
         "path": str(path),
         "adopt": False,
         "overwrite": False,
+        "triggers": [],
         "isPreview": False,
     } | {key: value for key, value in item.inputs.items() if key == "__provider"}
     assert item.plain["password"] == "[secret]"

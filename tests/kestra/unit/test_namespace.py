@@ -69,6 +69,7 @@ def test_create_writes_files_and_flows_and_records_them(kestra: FakeKestra):
         "written": written(a=1, b=1, c=1),
         "writtenFiles": {path: digest(text) for path, text in FILES.items()},
         "failures": {},
+        "triggers": [],
     }
     assert {key: item["source"] for key, item in kestra.flows.items()} == {
         f"demo/{flow_id}": text for flow_id, text in TEXTS.items()
@@ -77,6 +78,29 @@ def test_create_writes_files_and_flows_and_records_them(kestra: FakeKestra):
     # Flows may read the files.
     assert [line.rpartition("/")[2] for line in kestra.writes] == ["files", "flows"]
     assert not diff(stored(created.outs))
+
+
+def test_another_release_validates_and_compares_everything_again(kestra: FakeKestra):
+    outs = create(triggers=["kestra/kestra:v1.3.0"])
+    del kestra.flows["demo/a"]
+    kestra.files.clear()
+    kestra.asked.clear()
+    assert not diff(outs, triggers=["kestra/kestra:v1.3.0"])
+    assert diff(outs, triggers=["kestra/kestra:v2.0.0"])
+    kestra.refused["id: b"] = "Invalid type: ForEach"
+    outs = update(outs, triggers=["kestra/kestra:v2.0.0"])
+    assert outs["failures"] == {
+        "b": "flows/demo/b.yaml: flow demo/b: is refused: Invalid type: ForEach"
+    }
+    assert kestra.asked[f"POST {ROOT}/flows/validate"] == len(TEXTS)
+    assert {"demo/sql/a.sql", "demo/data.bin"} == kestra.files.keys()
+    assert "demo/a" in kestra.flows
+    # Until it is fixed, each further update says so again.
+    assert update(outs, triggers=["kestra/kestra:v2.0.0"])["failures"] == outs["failures"]
+    kestra.refused.clear()
+    outs = update(outs, triggers=["kestra/kestra:v2.0.0"])
+    assert outs["failures"] == {}
+    assert not diff(outs, triggers=["kestra/kestra:v2.0.0"])
 
 
 def test_an_interrupted_run_continues(kestra: FakeKestra):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+from types import SimpleNamespace
 from typing import Any
 
 from docker.errors import APIError, NotFound
@@ -15,6 +18,8 @@ class Thing:
     Attributes:
         done: what was done to it, in order.
         log: the end of its log.
+        files: what is in it, by path.
+        answers: what commands in it print, by a word of theirs.
     """
 
     def __init__(
@@ -32,6 +37,8 @@ class Thing:
         self.id, self.name, self.labels, self.status = id_, name or id_, labels, status
         self.done: list[str] = []
         self.log = ""
+        self.files: dict[str, bytes] = {}
+        self.answers: dict[str, str] = {}
         self.home: Things
         self._refusal = refusal
         # What the next looks find, the last one for good.
@@ -39,6 +46,7 @@ class Thing:
         self.attrs: dict[str, Any] = {
             "State": {"Health": {"Status": health}, "StartedAt": "2026-01-01T00:00:00Z"},
             "RestartCount": 0,
+            "Config": {"Env": ["PGDATA=/data"]},
             "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": port}]}},
             "NetworkSettings": {"Networks": {network: {} for network in networks}},
         }
@@ -63,6 +71,22 @@ class Thing:
 
     def logs(self, *, tail: int) -> bytes:
         return "".join(f"line {number}\n" for number in range(1, tail)).encode() + self.log.encode()
+
+    def get_archive(self, path: str) -> tuple[list[bytes], None]:
+        if path not in self.files:
+            raise NotFound(f"no such file: {path}")
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            entry = tarfile.TarInfo(path.rpartition("/")[2])
+            entry.size = len(self.files[path])
+            archive.addfile(entry, io.BytesIO(self.files[path]))
+        return [buffer.getvalue()], None
+
+    def exec_run(self, command: list[str]) -> SimpleNamespace:
+        words = " ".join(command)
+        return SimpleNamespace(
+            output="".join(text for word, text in self.answers.items() if word in words).encode()
+        )
 
     def reload(self) -> None:
         self.attrs["State"]["Health"]["Status"] = self._healths[0]
