@@ -10,6 +10,7 @@ import click
 import docker.errors
 from pulumi.automation import CommandError, InvalidVersionError, StackNotFoundError
 
+from cli.commands.backup import backup
 from cli.commands.down import down
 from cli.commands.logs import logs
 from cli.commands.new import new
@@ -17,6 +18,7 @@ from cli.commands.open import open_page
 from cli.commands.psql import psql
 from cli.commands.pulumi import pulumi
 from cli.commands.report import report
+from cli.commands.restore import restore
 from cli.commands.run import run
 from cli.commands.stacks import stacks
 from cli.commands.status import status
@@ -91,7 +93,8 @@ def main(context: click.Context, name: str) -> None:
 
 
 for _command in (
-    up, down, run, status, logs, psql, open_page, urls, report, new, validate, test, stacks, pulumi,
+    up, down, run, status, logs, psql, open_page, urls, report, new, validate, test, stacks,
+    backup, restore, pulumi,
 ):  # fmt: skip
     main.add_command(_command)
 

@@ -2,12 +2,20 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -39,6 +47,42 @@ def step(title: str) -> Iterator[None]:
     begin = time.monotonic()
     with console.status(title):
         yield
+    console.print(f"{title}: {time.monotonic() - begin:.0f} s")
+
+
+@contextmanager
+def transfer(
+    title: str, total: int | None = None
+) -> Iterator[Callable[[str, Iterable[bytes]], Iterator[bytes]]]:
+    """Prints one line as `step` does; a progress bar on a terminal.
+
+    Args:
+        title: what is done.
+        total: the bytes that will pass, where that is known.
+
+    Yields:
+        A function that passes chunks of bytes on and counts them, given the name of what they are.
+    """
+    begin = time.monotonic()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(title, total=total)
+
+        def count(name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
+            bar.update(task, description=f"{title}: {name}")
+            for chunk in chunks:
+                bar.advance(task, len(chunk))
+                yield chunk
+
+        yield count
     console.print(f"{title}: {time.monotonic() - begin:.0f} s")
 
 

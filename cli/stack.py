@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -94,8 +95,7 @@ class Stack:
 
     @cached_property
     def _exported(self) -> dict[str, Any]:
-        exported: dict[str, Any] = json.loads(self._run("stack", "export"))
-        return exported
+        return self.export()
 
     @property
     def deployment(self) -> dict[str, Any]:
@@ -118,7 +118,17 @@ class Stack:
 
     def save_deployment(self) -> None:
         """Writes the state as `deployment` has it now."""
-        self._run("stack", "import", given=json.dumps(self._exported))
+        self.import_state(self._exported)
+
+    def export(self, *, show_secrets: bool = False) -> dict[str, Any]:
+        """Returns the state as Pulumi has it now, its secrets encrypted unless they are shown."""
+        options = ["--show-secrets"] if show_secrets else []
+        exported: dict[str, Any] = json.loads(self._run("stack", "export", *options))
+        return exported
+
+    def import_state(self, exported: Mapping[str, Any]) -> None:
+        """Replaces the state by an exported one."""
+        self._run("stack", "import", given=json.dumps(exported))
 
     @cached_property
     def outputs(self) -> dict[str, Any]:

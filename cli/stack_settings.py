@@ -6,6 +6,7 @@ unless it was changed there too; one that disappears there stays in the copy.
 """
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -58,7 +59,7 @@ def load(stack: str) -> dict[str, Any]:
 
 def load_others(stack: str) -> list[dict[str, Any]]:
     """Returns all settings of each other stack of this project, defaults included."""
-    defaults, own = _defaults(), _path(stack)
+    defaults, own = load_defaults(), _path(stack)
     return [defaults | _by_key(path) for path in own.parent.glob("Pulumi.*.yaml") if path != own]
 
 
@@ -70,14 +71,18 @@ def read_setting(stack: str, key: str) -> str:
         key: the setting, which is no secret.
     """
     path = _path(stack)
-    return str((_defaults() | _by_key(PROJECT_FOLDER / path.name) | _by_key(path))[key])
+    return str((load_defaults() | _by_key(PROJECT_FOLDER / path.name) | _by_key(path))[key])
 
 
-def create_stack(stack: str) -> None:
+def create_stack(stack: str, content: Mapping[str, Any] | None = None) -> None:
     """Creates a stack that does not exist.
 
     `pulumi stack init` always writes to the stack's file beside Pulumi.yaml, which is why it gets a
     folder of its own.
+
+    Args:
+        stack: the stack.
+        content: the content of its local file; what is shared where None.
 
     Raises:
         CommandError: the Pulumi CLI failed.
@@ -88,10 +93,18 @@ def create_stack(stack: str) -> None:
     with TemporaryDirectory() as folder:
         settings = Path(folder) / path.name
         shutil.copy(PROJECT_FOLDER / "Pulumi.yaml", folder)
-        settings.write_text(yaml.safe_dump(_load(path)))
+        settings.write_text(yaml.safe_dump(dict(content or _load(path))))
         LocalWorkspace(work_dir=folder).create_stack(stack)
         path.parent.mkdir(exist_ok=True)
         shutil.copy(settings, path)
+
+
+def replace(stack: str, content: Mapping[str, Any]) -> None:
+    """Replaces the content of the local file of a stack that exists."""
+    # What is shared has been seen then, and does not come back.
+    path = local_file(stack)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(dict(content)))
 
 
 def delete_local_file(stack: str) -> None:
@@ -118,7 +131,8 @@ def _load(path: Path) -> dict[str, Any]:
     return {**content, "config": settings}
 
 
-def _defaults() -> dict[str, Any]:
+def load_defaults() -> dict[str, Any]:
+    """Returns the defaults of all settings."""
     declared = _load(PROJECT_FOLDER / "Pulumi.yaml")["config"]
     return {key: entry["default"] for key, entry in declared.items()}
 

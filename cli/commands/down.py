@@ -5,7 +5,7 @@ from pulumi.automation import StackNotFoundError
 
 from cli import setup
 from cli.repair import remove_leftovers, stop_cut_off
-from cli.stack import Stack
+from cli.stack import Parts, Stack
 from cli.update import run_update
 
 
@@ -18,6 +18,11 @@ def down(stack: Stack) -> int:
     except StackNotFoundError:
         click.echo(f"There is no stack {stack.name}: nothing to delete.")
         return 0
+    return tear_down(stack, parts)
+
+
+def tear_down(stack: Stack, parts: Parts | None) -> int:
+    """Deletes everything that a stack holds, and returns the exit code."""
     setup.start_docker()
     remove_leftovers(stack)
     stop_cut_off(stack)

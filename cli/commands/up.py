@@ -33,6 +33,11 @@ Another program is using a port of {service}: free it, or choose another one:
 @click.pass_obj
 def up(stack: Stack) -> int:
     """Create or update the stack, and set up what it needs."""
+    return bring_up(stack)
+
+
+def bring_up(stack: Stack) -> int:
+    """Creates or updates a stack before the user's eyes, and returns the exit code."""
     setup.start_docker()
     try:
         parts = stack.parts
@@ -41,11 +46,7 @@ def up(stack: Stack) -> int:
         parts = None
     is_new = parts is None
     if parts is None:
-        settings = _load_settings(stack)
-        parts = _choose_plugins(stack)
-        _configure(stack, _choose_images(stack, parts, settings))
-        _choose_ports(stack, settings, settings.ports)
-        stack.parts = parts
+        parts = choose_parts(stack)
     else:
         settings = _load_settings(stack)
         _check_admin_email(stack, settings.admin_email)
@@ -80,6 +81,20 @@ def up(stack: Stack) -> int:
         if parts is Parts.OFFLINE or offline_images:
             console.print(offline_stack.notice)
     return code
+
+
+def choose_parts(stack: Stack) -> Parts:
+    """Chooses plugins, images and ports of a stack that has nothing yet.
+
+    Raises:
+        click.ClickException: a setting is invalid, or an image that the user has set unavailable.
+    """
+    settings = _load_settings(stack)
+    parts = _choose_plugins(stack)
+    _configure(stack, _choose_images(stack, parts, settings))
+    _choose_ports(stack, settings, settings.ports)
+    stack.parts = parts
+    return parts
 
 
 def _is_healthy(stack: Stack, service: str) -> bool:

@@ -294,6 +294,17 @@ class KestraClient:
         """Returns an execution with the states of its tasks."""
         return _json(self._request("GET", f"{self._root}/executions/{execution_id}"), dict)
 
+    def get_execution_file(self, execution_id: str, uri: str) -> bytes | None:
+        """Returns a file of an execution, or None if the server does not have the execution.
+
+        Args:
+            execution_id: the execution's id.
+            uri: how outputs name the file, kestra:///...
+        """
+        path = f"{self._root}/executions/{execution_id}/file"
+        response = self._request("GET", path, params={"path": uri}, accept=(404,))
+        return None if response.status_code == 404 else response.content
+
     def follow_execution(self, execution_id: str) -> Iterator[dict[str, Any]]:
         """Yields an execution as the server streams it, at each change of a state.
 

@@ -1,0 +1,234 @@
+"""How each part of a backup is read from a running stack, and written to one.
+
+The programs are those of the stack's own containers, so that this machine needs none of them and
+they have the server's version. A volume is read and written by a container of PostgreSQL's image
+that has nothing but this volume, and no network.
+"""
+
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+import psycopg
+import tenacity
+from psycopg.sql import SQL, Identifier
+
+from cli.backup.streams import read_from, write_to
+from cli.stack import Stack
+
+_SUPERUSER = ("-U", "postgres", "-h", "/var/run/postgresql")
+# PostgreSQL 16 and later take zstd, which is faster than gzip and smaller.
+_FIRST_WITH_ZSTD = 16
+# Of pgAdmin's volume: what is copied by SQLite, what is only valid for running sessions, and the
+# passwords that its entrypoint writes anew at every start.
+PGADMIN_LEFT_OUT = ("./pgadmin4.db*", "./sessions", "./storage/*/.pgpass")
+_PGADMIN_DATABASE = "/var/lib/pgadmin/pgadmin4.db"
+_SERIALIZE = (
+    "import sqlite3, sys; "
+    f"database = sqlite3.connect('file:{_PGADMIN_DATABASE}?mode=ro', uri=True, timeout=60); "
+    "sys.stdout.buffer.write(database.serialize())"
+)
+# "r" are ordinary tables, and with them the partitions of those that are partitioned.
+_TABLES = """
+SELECT nspname, relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE relkind = 'r' AND nspname !~ '^(pg_|information_schema$)'
+ORDER BY nspname, relname
+"""
+# What `docker exec` returns where the program does not exist.
+_NO_PROGRAM = (126, 127)
+_SIZES = "SELECT datname, pg_database_size(datname) FROM pg_database"
+
+
+class Server:
+    """The PostgreSQL server of a stack that is up.
+
+    Attributes:
+        version: its version, such as 17.11.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        """Logs in as the superuser.
+
+        Raises:
+            click.ClickException: the server does not answer.
+        """
+        self._container = stack.container_name("postgres")
+        outputs = stack.outputs
+        self._login: dict[str, Any] = {
+            "host": outputs["postgresHost"],
+            "port": outputs["postgresPort"],
+            "user": outputs["postgresUser"],
+            "password": outputs["postgresPassword"],
+            "connect_timeout": 10,
+        }
+        with self.connect("postgres") as connection:
+            self.version = str(connection.info.parameter_status("server_version")).split()[0]
+
+    def connect(self, database: str) -> psycopg.Connection[tuple[Any, ...]]:
+        """Returns a connection of the superuser."""
+        try:
+            return psycopg.connect(**self._login, dbname=database, autocommit=True)
+        except psycopg.OperationalError as error:
+            raise click.ClickException(f"PostgreSQL does not answer: {error}") from error
+
+    def log_in(self, database: str, user: str, password: str) -> None:
+        """Logs in as a role.
+
+        Raises:
+            psycopg.OperationalError: the role is refused.
+        """
+        login = self._login | {"user": user, "password": password}
+        psycopg.connect(**login, dbname=database).close()
+
+    def sizes(self) -> dict[str, int]:
+        """Returns the bytes of each database."""
+        with self.connect("postgres") as connection:
+            return dict(connection.execute(_SIZES).fetchall())
+
+    def read_globals(self) -> Iterator[bytes]:
+        """Yields the roles with the hashes of their passwords, as SQL."""
+        return read_from(self._command("pg_dumpall", "--globals-only"))
+
+    def read_database(self, name: str, snapshot: str = "") -> Iterator[bytes]:
+        """Yields a database in pg_dump's custom format.
+
+        Args:
+            name: its name.
+            snapshot: a snapshot that another session has exported; a new one where empty.
+        """
+        has_zstd = int(self.version.partition(".")[0]) >= _FIRST_WITH_ZSTD
+        options = [f"--compress={'zstd:1' if has_zstd else '1'}"]
+        options += [f"--snapshot={snapshot}"] if snapshot else []
+        return read_from(self._command("pg_dump", "--format=custom", *options, name))
+
+    @contextmanager
+    def snapshot(self, database: str) -> Iterator[tuple[str, psycopg.Connection[tuple[Any, ...]]]]:
+        """Exports a snapshot, in which each table can be read that there was.
+
+        A load drops tables, which a dump would look for in vain: all are locked against that
+        before.
+
+        Yields:
+            The snapshot's name, and the connection that has it.
+        """
+        with self.connect(database) as connection:
+            for attempt in tenacity.Retrying(
+                retry=tenacity.retry_if_exception_type(psycopg.errors.UndefinedTable),
+                stop=tenacity.stop_after_attempt(10),
+                reraise=True,
+            ):
+                with attempt:
+                    tables = _tables(connection)
+                    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                    try:
+                        # Unlike a query, it comes before the snapshot.
+                        if tables:
+                            connection.execute(
+                                SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(
+                                    SQL(", ").join(tables)
+                                )
+                            )
+                    except psycopg.Error:
+                        connection.execute("ROLLBACK")
+                        raise
+            row = connection.execute("SELECT pg_export_snapshot()").fetchone()
+            assert row
+            yield row[0], connection
+
+    def write_globals(self, chunks: Iterable[bytes]) -> None:
+        """Creates the roles that are missing, and gives each its password and its settings."""
+        # A role that exists is an error of its CREATE ROLE, and not of the ALTER ROLE after it.
+        write_to(self._command("psql", "-qX", "-d", "postgres"), chunks)
+
+    def write_database(self, name: str, chunks: Iterable[bytes]) -> None:
+        """Replaces a database by a dump of it, with its owner and its privileges."""
+        with self.connect("postgres") as connection:
+            connection.execute(
+                SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name))
+            )
+        options = ("--create", "--exit-on-error", "--dbname=postgres")
+        write_to(self._command("pg_restore", *options), chunks)
+
+    def check(self, databases: Sequence[str]) -> str:
+        """Looks for corruption in databases, and returns what was found.
+
+        Raises:
+            click.ClickException: pg_amcheck found errors, which the message has.
+        """
+        options = ["--install-missing", *(f"--database={name}" for name in databases)]
+        command = self._command("pg_amcheck", *options)
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode in _NO_PROGRAM:
+            return "not checked: the image has no pg_amcheck"
+        for name in databases:
+            with self.connect(name) as connection:
+                connection.execute("DROP EXTENSION IF EXISTS amcheck")
+        if result.returncode:
+            raise click.ClickException(f"pg_amcheck: {result.stdout}{result.stderr}".strip())
+        return "clean"
+
+    def _command(self, program: str, *options: str) -> list[str]:
+        return ["docker", "exec", "-i", self._container, program, *_SUPERUSER, *options]
+
+
+def count_rows(connection: psycopg.Connection[tuple[Any, ...]]) -> dict[str, int]:
+    """Returns the rows of each table of a database by its name, such as trips.yellow_2019_01."""
+    counts = {}
+    for table in _tables(connection):
+        row = connection.execute(SQL("SELECT count(*) FROM {}").format(table)).fetchone()
+        assert row
+        counts[".".join(table._obj)] = int(row[0])
+    return counts
+
+
+def _tables(connection: psycopg.Connection[tuple[Any, ...]]) -> list[Identifier]:
+    return [Identifier(*names) for names in connection.execute(_TABLES).fetchall()]
+
+
+def read_volume(image: str, volume: str, left_out: Sequence[str] = ()) -> Iterator[bytes]:
+    """Yields the files of a volume as a tar archive, compressed by gzip.
+
+    Files that change meanwhile are no error: Kestra writes each of its files once.
+
+    Args:
+        image: an image with a shell, tar and gzip.
+        volume: the volume's name.
+        left_out: the patterns of files that are left out.
+    """
+    excluded = " ".join(f"--exclude='{pattern}'" for pattern in left_out)
+    # GNU tar ends with 1 if a file changed while it was read.
+    tar = f"tar -C /volume {excluded} -cf - . || [ $? = 1 ]"
+    script = f"set -o pipefail; {{ {tar}; }} | gzip -1"
+    return read_from(_with_volume(image, f"{volume}:/volume:ro", "bash", script))
+
+
+def volume_size(image: str, volume: str) -> int:
+    """Returns the bytes that the files of a volume take."""
+    script = "du -sk /volume | cut -f1"
+    printed = b"".join(read_from(_with_volume(image, f"{volume}:/volume:ro", "sh", script)))
+    return int(printed) * 1024
+
+
+def write_volume(image: str, volume: str, chunks: Iterable[bytes]) -> None:
+    """Replaces the files of a volume by those of an archive, with their owners."""
+    script = "find /volume -mindepth 1 -delete && tar -C /volume --numeric-owner -xpzf -"
+    write_to(_with_volume(image, f"{volume}:/volume", "sh", script), chunks)
+
+
+def read_pgadmin(container: str) -> Iterator[bytes]:
+    """Yields pgAdmin's database as it is at one moment."""
+    return read_from(["docker", "exec", container, "/venv/bin/python3", "-c", _SERIALIZE])
+
+
+def write_pgadmin(image: str, volume: str, chunks: Iterable[bytes]) -> None:
+    """Writes pgAdmin's database into its volume, which has the right owner."""
+    file = "/volume/pgadmin4.db"
+    script = f"cat >{file} && chown --reference=/volume {file} && chmod 600 {file}"
+    write_to(_with_volume(image, f"{volume}:/volume", "sh", script), chunks)
+
+
+def _with_volume(image: str, mount: str, shell: str, script: str) -> list[str]:
+    options = ["--rm", "-i", "--network=none", "--user=root", f"--volume={mount}"]
+    return ["docker", "run", *options, f"--entrypoint={shell}", image, "-c", script]
