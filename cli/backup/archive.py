@@ -139,10 +139,8 @@ class Archive:
             raise self.refusal(f"is damaged after {self._last}: {error}") from error
         except OSError as error:
             raise click.ClickException(f"{path} cannot be read: {error.strerror}.") from error
-        if not self._members:
-            raise self.refusal("is no backup of Podium: it is empty")
         if missing := [name for name in _NAMES if name not in self._members]:
-            raise self.refusal(f"is truncated or incomplete: it lacks {', '.join(missing)}")
+            raise self.refusal(f"is truncated or damaged: it lacks {', '.join(missing)}")
         self.manifest = self._read_manifest()
         self._check_sizes()
         self.size = sum(part.size for part in self.manifest.parts.values())

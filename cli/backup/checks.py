@@ -2,10 +2,11 @@
 
 import hashlib
 import io
+import json
 import re
 import shutil
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -75,10 +76,9 @@ def check_archive(path: Path, stack: Stack) -> Checked:
                     files.append(file)
             else:
                 _check_beginning(archive, name, chunks)
-    settings = _load(archive, parts.SETTINGS)
-    state = generated_secrets(
-        _load(archive, parts.STATE), manifest.project, manifest.stack, stack.short_name
-    )
+    settings = _load(archive, parts.SETTINGS, yaml.safe_load)
+    exported = _load(archive, parts.STATE, json.loads)
+    state = generated_secrets(exported, manifest.project, manifest.stack, stack.short_name)
     check_passphrase(settings, state, stack.short_name)
     _check_space(manifest)
     return Checked(archive, settings, state, files)
@@ -163,11 +163,12 @@ class _Reader(io.RawIOBase):
         return taken
 
 
-def _load(archive: Archive, name: str) -> dict[str, Any]:
+def _load(archive: Archive, name: str, parse: Callable[[bytes], Any]) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(text) if (text := archive.read(name)) else None
+        content = parse(archive.read(name))
     except (yaml.YAMLError, ValueError) as error:
-        raise archive.refusal(f"was altered: {name} cannot be read: {error}") from error
+        reason = str(error).splitlines()[0]
+        raise archive.refusal(f"was altered: {name} cannot be read: {reason}") from error
     if not isinstance(content, dict):
         raise archive.refusal(f"was altered: {name} has no mapping")
     return content

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -30,6 +31,7 @@ _SERVICES = ("postgres", "kestra", "pgadmin")
 # Under which Pulumi keeps when the last backup was made, and where it is.
 _TAG = "podium:backup"
 _KESTRA_SECONDS = 60.0
+_UNITS = ((24 * 60, "days"), (60, "hours"), (1, "minutes"))
 
 
 def create(stack: Stack, path: Path | None) -> Path:
@@ -97,13 +99,28 @@ def create(stack: Stack, path: Path | None) -> Path:
     return path
 
 
-def last_backup(stack: Stack) -> tuple[datetime, str] | None:
-    """Returns when the last backup of a stack was made, and its file."""
+class LastBackup(NamedTuple):
+    """When the last backup of a stack was made, and its file."""
+
+    created: datetime
+    path: str
+
+    def __str__(self) -> str:
+        """Returns the moment, how long it is ago, and the file."""
+        minutes = int((datetime.now(UTC) - self.created).total_seconds() // 60)
+        number, unit = next(
+            (minutes // size, unit) for size, unit in _UNITS if minutes >= 2 * size or size == 1
+        )
+        return f"{self.created:%Y-%m-%d %H:%M} UTC ({number} {unit} ago), {self.path}"
+
+
+def last_backup(stack: Stack) -> LastBackup | None:
+    """Returns the last backup of a stack, which may be gone meanwhile, or None."""
     tag = stack.workspace.list_tags(stack.name).get(_TAG)
     if not tag:
         return None
     created, _, path = tag.partition(" ")
-    return datetime.fromisoformat(created), path
+    return LastBackup(datetime.fromisoformat(created), path)
 
 
 def _images(stack: Stack) -> dict[str, str]:
@@ -117,11 +134,12 @@ def _images(stack: Stack) -> dict[str, str]:
         raise stack.not_up()
     for service in _SERVICES:
         container = containers.get(service)
-        state = (container.status, health_of(container)) if container else ("missing", "")
-        if state[0] != "running" or state[1] not in ("healthy", ""):
+        state = container.status if container else "missing"
+        if container and state == "running":
+            state = health_of(container) or state
+        if state not in ("running", "healthy"):
             raise click.ClickException(
-                f"{service} is {state[1] or state[0]}, and a backup needs all services: "
-                f"{stack.podium} up"
+                f"{service} is {state}, and a backup needs all services: {stack.podium} up"
             )
     return {
         service: container.image.tags[0]

@@ -8,6 +8,7 @@ import click
 from docker.models.containers import Container
 
 from cli import offline, stack_settings
+from cli.backup.create import last_backup
 from cli.output import console, print_table
 from cli.services import health_of, list_containers
 from cli.stack import Parts, Stack
@@ -37,6 +38,7 @@ def status(stack: Stack) -> None:
     print_table(("Service", "State", "Health", "Ports", "Memory", "Image"), services)
     print_table(("Database", "Size"), _databases(containers.get("postgres")))
     print_table(("Flow", "Revision", "Last execution"), _flows(stack.outputs))
+    console.print(f"Last backup: {last_backup(stack) or f'never; {stack.podium} backup'}")
 
 
 def _service(container: Container) -> list[str]:

@@ -89,7 +89,7 @@ match words:
         print("v3.259.0")
     case ["pulumi", "stack", "init", name]:
         state["stacks"][name] = state["new"]
-    case ["pulumi", "stack", "rm", name, "--yes"]:
+    case ["pulumi", "stack", "rm", name, "--yes"] | ["pulumi", "stack", "rm", "--yes", name]:
         del state["stacks"][name]
     case ["pulumi", "stack", "tag", "ls", "--json"]:
         print(json.dumps(stack["tags"]))

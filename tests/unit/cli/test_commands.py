@@ -116,6 +116,7 @@ Flow           Revision  Last execution
 zoomcamp/load  3         FAILED 2026-01-01 12:00:00
 zoomcamp/new   1         never
 
+Last backup: never; ./podium backup
 """,
         "",
     )
