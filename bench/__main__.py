@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 
-from bench import engine, etl, flows, loop, up
+from bench import backup, engine, etl, flows, loop, up
 
 _BENCHMARKS: dict[str, Callable[[int], Iterable[object]]] = {
     "up": up.compare,
@@ -14,6 +14,7 @@ _BENCHMARKS: dict[str, Callable[[int], Iterable[object]]] = {
     "flows": flows.compare,
     "loop": loop.compare,
     "etl": etl.compare,
+    "backup": backup.compare,
 }
 
 

@@ -26,6 +26,7 @@ NOT_RUN = {
     r"make (lint|test|test-unit|bench)$": "is what runs the tests, or takes minutes",
     r"\./podium (new|validate|test)( |$)": "has tests of its own",
     r"\./podium pulumi config set --secret ": "asks for a value",
+    r"\./podium (restore|backup --verify) ": "has a test of its own",
     r"docker exec podium-dev-postgres psql ": "ends the sessions of other people",
     r"\./podium pulumi config set warehouseDatabase ": "renames what later commands look at",
     r"cp ~/Downloads/": "is a file of the reader's own",

@@ -51,7 +51,7 @@ def create(stack: Stack, path: Path | None) -> Path:
     images = _images(stack)
     _check_secrets(stack)
     with writing(path, stack.short_name) as file, transfer("Writing the backup") as count:
-        server, writer = Server(stack), ArchiveWriter(file)
+        server, writer = Server.of(stack), ArchiveWriter(file)
         outputs = stack.outputs
         databases = {
             parts.WAREHOUSE: str(outputs["warehouseDatabase"]),

@@ -8,7 +8,7 @@ that has nothing but this volume, and no network.
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import click
 import psycopg
@@ -42,29 +42,41 @@ _SIZES = "SELECT datname, pg_database_size(datname) FROM pg_database"
 
 
 class Server:
-    """The PostgreSQL server of a stack that is up.
+    """A PostgreSQL server in a container.
 
     Attributes:
         version: its version, such as 17.11.
     """
 
-    def __init__(self, stack: Stack) -> None:
-        """Logs in as the superuser.
+    def __init__(self, container: str, host: str, port: int, user: str, password: str) -> None:
+        """Logs in.
+
+        Args:
+            container: the name of the container.
+            host: the host on which its port is published.
+            port: the published port.
+            user: the superuser.
+            password: the superuser's password.
 
         Raises:
             click.ClickException: the server does not answer.
         """
-        self._container = stack.container_name("postgres")
-        outputs = stack.outputs
+        self._container = container
         self._login: dict[str, Any] = {
-            "host": outputs["postgresHost"],
-            "port": outputs["postgresPort"],
-            "user": outputs["postgresUser"],
-            "password": outputs["postgresPassword"],
+            "host": host,
+            "port": port,
+            "user": user,
+            "password": password,
             "connect_timeout": 10,
         }
         with self.connect("postgres") as connection:
             self.version = str(connection.info.parameter_status("server_version")).split()[0]
+
+    @classmethod
+    def of(cls, stack: Stack) -> Self:
+        """Returns the server of a stack that is up."""
+        login = (stack.outputs[f"postgres{key}"] for key in ("Host", "Port", "User", "Password"))
+        return cls(stack.container_name("postgres"), *login)
 
     def connect(self, database: str) -> psycopg.Connection[tuple[Any, ...]]:
         """Returns a connection of the superuser."""

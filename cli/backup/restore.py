@@ -220,7 +220,7 @@ def _load(stack: Stack, checked: Checked) -> None:
     with step("Stopping Kestra"):
         containers["kestra"].stop(timeout=_STOP_SECONDS)
     image = str(containers["postgres"].attrs["Image"])
-    server = Server(stack)
+    server = Server.of(stack)
     with transfer("Restoring", archive.size) as count:
 
         def read(name: str) -> Iterator[bytes]:

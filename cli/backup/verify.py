@@ -79,7 +79,7 @@ class Verification:
 
 def verify_data(verification: Verification, stack: Stack, manifest: Manifest) -> None:
     """Checks the databases, before anything else works on them."""
-    server = Server(stack)
+    server = Server.of(stack)
     warehouse, kestra = (manifest.databases[part] for part in (parts.WAREHOUSE, parts.KESTRA))
     verification.check("Rows of the warehouse", lambda: _rows(server, warehouse, manifest.rows))
     verification.check("pg_amcheck", lambda: server.check([warehouse, kestra]))

@@ -44,7 +44,9 @@ class FakeServer:
     version = "17.11"
     failing = ""
 
-    def __init__(self, _: Stack) -> None: ...
+    @classmethod
+    def of(cls, _: Stack) -> FakeServer:
+        return cls()
 
     def sizes(self) -> dict[str, int]:
         return {"ny_taxi": 1000, "kestra": 200, "postgres": 7}
@@ -320,7 +322,7 @@ def test_every_role_logs_in(command: CommandLine, monkeypatch: pytest.MonkeyPatc
 def test_all_checks_of_the_data_are_made(
     command: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "Server", lambda _: Restored())
+    monkeypatch.setattr(verify, "Server", SimpleNamespace(of=lambda _: Restored()))
     monkeypatch.setattr(verify, "count_rows", lambda _: ROWS)
     databases = {parts.WAREHOUSE: "ny_taxi", parts.KESTRA: "kestra"}
     manifest: Any = SimpleNamespace(databases=databases, rows=ROWS)
