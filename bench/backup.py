@@ -107,11 +107,11 @@ def _fill(server: Server) -> None:
 def _back_up(server: Server, path: Path) -> None:
     with (
         writing(path, "bench") as file,
-        server.snapshot(_DATABASE) as (snapshot, connection),
+        server.reading(_DATABASE) as (chunks, connection),
         ThreadPoolExecutor(1) as pool,
     ):
         rows = pool.submit(count_rows, connection)
-        ArchiveWriter(file).add("dump", server.read_database(_DATABASE, snapshot))
+        ArchiveWriter(file).add("dump", chunks)
         if sum(rows.result().values()) != _ROWS:
             raise RuntimeError("not all rows were counted")
 

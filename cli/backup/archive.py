@@ -90,12 +90,10 @@ def writing(path: Path, stack: str) -> Iterator[IO[bytes]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o600)
         with open(descriptor, "r+b") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            if not _is_locked(file, temporary):
                 raise click.ClickException(
                     f"Another backup of the stack is being written to {path.parent}."
-                ) from error
+                )
             # What a killed backup left there.
             file.truncate()
             try:
@@ -110,6 +108,15 @@ def writing(path: Path, stack: str) -> Iterator[IO[bytes]]:
             f"{path} cannot be written: {error.strerror}. Free space, or choose another file "
             "with --to."
         ) from error
+
+
+def _is_locked(file: IO[bytes], path: Path) -> bool:
+    """Locks a file, and returns whether nobody else has it, or has just renamed it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))
 
 
 class Archive:

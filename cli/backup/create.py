@@ -67,11 +67,11 @@ def create(stack: Stack, path: Path | None) -> Path:
         add(parts.GLOBALS, server.read_globals())
         # Rows are counted in the snapshot of the dump, and meanwhile.
         with (
-            server.snapshot(databases[parts.WAREHOUSE]) as (snapshot, connection),
+            server.reading(databases[parts.WAREHOUSE]) as (chunks, connection),
             ThreadPoolExecutor(1) as pool,
         ):
             rows = pool.submit(count_rows, connection)
-            add(parts.WAREHOUSE, server.read_database(databases[parts.WAREHOUSE], snapshot))
+            add(parts.WAREHOUSE, chunks)
             counted = rows.result()
         add(parts.KESTRA, server.read_database(databases[parts.KESTRA]))
         image = images["postgres"]

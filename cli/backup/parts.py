@@ -8,6 +8,7 @@ that has nothing but this volume, and no network.
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Self
 
 import click
@@ -39,6 +40,17 @@ ORDER BY nspname, relname
 # What `docker exec` returns where the program does not exist.
 _NO_PROGRAM = (126, 127)
 _SIZES = "SELECT datname, pg_database_size(datname) FROM pg_database"
+
+
+_Connection = psycopg.Connection[tuple[Any, ...]]
+# Less than PostgreSQL's deadlock_timeout, so that no load is ended in favour of a backup.
+_LOCK_SECONDS = 0.5
+_PAUSE_SECONDS = 0.5
+_PATIENCE_SECONDS = 300
+
+
+class _TablesChanged(Exception):
+    """A table came or went before all were locked."""
 
 
 class Server:
@@ -78,7 +90,7 @@ class Server:
         login = (stack.outputs[f"postgres{key}"] for key in ("Host", "Port", "User", "Password"))
         return cls(stack.container_name("postgres"), *login)
 
-    def connect(self, database: str) -> psycopg.Connection[tuple[Any, ...]]:
+    def connect(self, database: str) -> _Connection:
         """Returns a connection of the superuser."""
         try:
             return psycopg.connect(**self._login, dbname=database, autocommit=True)
@@ -103,51 +115,61 @@ class Server:
         """Yields the roles with the hashes of their passwords, as SQL."""
         return read_from(self._command("pg_dumpall", "--globals-only"))
 
-    def read_database(self, name: str, snapshot: str = "") -> Iterator[bytes]:
+    def read_database(self, name: str, *options: str) -> Iterator[bytes]:
         """Yields a database in pg_dump's custom format.
 
         Args:
             name: its name.
-            snapshot: a snapshot that another session has exported; a new one where empty.
+            options: more options of pg_dump.
         """
         has_zstd = int(self.version.partition(".")[0]) >= _FIRST_WITH_ZSTD
-        options = [f"--compress={'zstd:1' if has_zstd else '1'}"]
-        options += [f"--snapshot={snapshot}"] if snapshot else []
-        return read_from(self._command("pg_dump", "--format=custom", *options, name))
+        compress = f"--compress={'zstd:1' if has_zstd else '1'}"
+        return read_from(self._command("pg_dump", "--format=custom", compress, *options, name))
 
     @contextmanager
-    def snapshot(self, database: str) -> Iterator[tuple[str, psycopg.Connection[tuple[Any, ...]]]]:
-        """Exports a snapshot, in which each table can be read that there was.
+    def reading(self, database: str) -> Iterator[tuple[Iterator[bytes], _Connection]]:
+        """Begins to dump a database of which tables are dropped and renamed meanwhile.
 
-        A load drops tables, which a dump would look for in vain: all are locked against that
-        before.
+        Whoever drops a table waits for the dump. As pg_dump would wait for them in turn, all locks
+        are released and taken anew if one of them is not free at once.
 
         Yields:
-            The snapshot's name, and the connection that has it.
+            What `read_database` yields, and a connection that sees the same rows.
+
+        Raises:
+            psycopg.Error: some table is locked by others all the time.
+            click.ClickException: pg_dump failed.
         """
         with self.connect(database) as connection:
+            connection.execute(f"SET lock_timeout = '{_LOCK_SECONDS}s'")
             for attempt in tenacity.Retrying(
-                retry=tenacity.retry_if_exception_type(psycopg.errors.UndefinedTable),
-                stop=tenacity.stop_after_attempt(10),
+                retry=tenacity.retry_if_exception(_is_locked_or_gone),
+                wait=tenacity.wait_fixed(_PAUSE_SECONDS),
+                stop=tenacity.stop_after_delay(_PATIENCE_SECONDS),
                 reraise=True,
             ):
                 with attempt:
-                    tables = _tables(connection)
-                    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                    try:
-                        # Unlike a query, it comes before the snapshot.
-                        if tables:
-                            connection.execute(
-                                SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(
-                                    SQL(", ").join(tables)
-                                )
-                            )
-                    except psycopg.Error:
-                        connection.execute("ROLLBACK")
-                        raise
-            row = connection.execute("SELECT pg_export_snapshot()").fetchone()
-            assert row
-            yield row[0], connection
+                    chunks = self._begin(connection, database)
+            yield chunks, connection
+
+    def _begin(self, connection: _Connection, database: str) -> Iterator[bytes]:
+        """Locks all tables, and starts pg_dump, which has locked them too once it prints."""
+        tables = _tables(connection)
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        try:
+            if tables:
+                names = SQL(", ").join(tables)
+                connection.execute(SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
+            # Unlike the locks, a query begins the snapshot.
+            (snapshot,) = connection.execute("SELECT pg_export_snapshot()").fetchall()[0]
+            if _tables(connection) != tables:
+                raise _TablesChanged
+            wait = f"--lock-wait-timeout={_LOCK_SECONDS}s"
+            chunks = self.read_database(database, f"--snapshot={snapshot}", wait)
+            return chain([next(chunks)], chunks)
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
 
     def write_globals(self, chunks: Iterable[bytes]) -> None:
         """Creates the roles that are missing, and gives each its password and its settings."""
@@ -185,7 +207,7 @@ class Server:
         return ["docker", "exec", "-i", self._container, program, *_SUPERUSER, *options]
 
 
-def count_rows(connection: psycopg.Connection[tuple[Any, ...]]) -> dict[str, int]:
+def count_rows(connection: _Connection) -> dict[str, int]:
     """Returns the rows of each table of a database by its name, such as trips.yellow_2019_01."""
     counts = {}
     for table in _tables(connection):
@@ -195,8 +217,22 @@ def count_rows(connection: psycopg.Connection[tuple[Any, ...]]) -> dict[str, int
     return counts
 
 
-def _tables(connection: psycopg.Connection[tuple[Any, ...]]) -> list[Identifier]:
+def _tables(connection: _Connection) -> list[Identifier]:
     return [Identifier(*names) for names in connection.execute(_TABLES).fetchall()]
+
+
+def _is_locked_or_gone(error: BaseException) -> bool:
+    if isinstance(error, click.ClickException):
+        # As pg_dump reports both, before it prints anything.
+        return "timeout" in error.message or "does not exist" in error.message
+    return isinstance(
+        error,
+        (
+            psycopg.errors.LockNotAvailable,
+            psycopg.errors.UndefinedTable,
+            _TablesChanged,
+        ),
+    )
 
 
 def read_volume(image: str, volume: str, left_out: Sequence[str] = ()) -> Iterator[bytes]:

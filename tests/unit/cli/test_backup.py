@@ -51,15 +51,14 @@ class FakeServer:
     def sizes(self) -> dict[str, int]:
         return {"ny_taxi": 1000, "kestra": 200, "postgres": 7}
 
-    def snapshot(self, database: str) -> Any:
+    def reading(self, database: str) -> Any:
         assert database == "ny_taxi"
-        return nullcontext(("00000003-1", "connection"))
+        return nullcontext((iter([b"PGDMPny_taxi"]), "connection"))
 
     def read_globals(self) -> Iterator[bytes]:
         yield b"CREATE ROLE etl;"
 
-    def read_database(self, name: str, snapshot: str = "") -> Iterator[bytes]:
-        assert bool(snapshot) is (name == "ny_taxi")
+    def read_database(self, name: str) -> Iterator[bytes]:
         yield b"PGDMP" + name.encode()
         if name == FakeServer.failing:
             raise click.ClickException("docker exec ... failed: pg_dump: error")
