@@ -11,6 +11,7 @@ import docker.errors
 from pulumi.automation import CommandError, InvalidVersionError, StackNotFoundError
 
 from cli.commands.backup import backup
+from cli.commands.demo import demo
 from cli.commands.down import down
 from cli.commands.logs import logs
 from cli.commands.new import new
@@ -93,7 +94,7 @@ def main(context: click.Context, name: str) -> None:
 
 
 for _command in (
-    up, down, run, status, logs, psql, open_page, urls, report, new, validate, test, stacks,
+    demo, up, down, run, status, logs, psql, open_page, urls, report, new, validate, test, stacks,
     backup, restore, pulumi,
 ):  # fmt: skip
     main.add_command(_command)

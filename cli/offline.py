@@ -25,12 +25,10 @@ class OfflineStack:
 
     Attributes:
         config: its settings beyond the defaults, such as the images.
-        taxi_folder: where taxi files are put, relative to the project.
         notice: one sentence on what is official in such a stack and what is Podium's own.
     """
 
     config: Mapping[str, str]
-    taxi_folder: str
     notice: str
 
     def images_of(self, settings: Mapping[str, Any]) -> list[str]:
@@ -46,7 +44,7 @@ class OfflineStack:
 def load_stack() -> OfflineStack:
     """Reads `offline/stack.yaml`."""
     content = yaml.safe_load((FOLDER / "stack.yaml").read_text())
-    return OfflineStack(content["config"], content["taxiFolder"], content["notice"])
+    return OfflineStack(content["config"], content["notice"])
 
 
 def providers_folder() -> str:

@@ -31,6 +31,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 _PROJECT_FILE = Path(__file__).parents[1] / "Pulumi.yaml"
+# The taxiSource that is a folder of the project.
+SAMPLE = "sample"
 # https://www.postgresql.org/docs/current/limits.html: an identifier has at most 63 bytes.
 IDENTIFIER_BYTES = 63
 _SYSTEM_DATABASES = frozenset({"postgres", "template0", "template1"})
@@ -185,6 +187,8 @@ def _check_folder(value: str) -> None:
         raise ValueError("must not have a colon in it, as Docker cannot mount such a folder")
     # Whether another Docker host has the folder cannot be seen from here.
     is_local = os.environ.get("DOCKER_HOST", "") in ("", "unix:///var/run/docker.sock")
+    if value == SAMPLE and not is_local:
+        raise ValueError("must be the path of a copy of sample/ on the Docker host")
     if is_local and not _absolute(value).is_dir():
         raise ValueError("must be a folder that exists: Docker would create an empty one")
 

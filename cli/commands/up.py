@@ -13,13 +13,13 @@ from cli import offline, ports, setup, stack_settings
 from cli.health import HealthWatch
 from cli.logins import repair_logins, set_password
 from cli.output import console, step
-from cli.processes import PROJECT_FOLDER, run_logged
+from cli.processes import run_logged
 from cli.releases import check_releases
 from cli.repair import repair
 from cli.services import health_of, list_containers
 from cli.stack import Parts, Stack, cli_message
 from cli.update import run_update
-from infra.settings import Settings, SettingsError
+from infra.settings import SAMPLE, Settings, SettingsError
 
 _PLUGINS = ("docker", "postgresql", "random")
 # Another program may take a port after it was chosen, but hardly three times.
@@ -172,10 +172,8 @@ def _choose_images(stack: Stack, parts: Parts, settings: Settings) -> dict[str, 
     for key, image in images.items():
         choose(key, image)
     if (parts is Parts.OFFLINE or config) and settings.taxi_folder is None:
-        folder = offline_stack.taxi_folder
-        (PROJECT_FOLDER / folder).mkdir(parents=True, exist_ok=True)
-        config["taxiSource"] = folder
-        console.print(f"Put the taxi files into {folder}, or set taxiSource to their folder.")
+        config["taxiSource"] = SAMPLE
+        console.print("Made-up taxi files are used: set taxiSource to the folder of real ones.")
     if settings.taxi_folder or "taxiSource" in config:
         images["filesImage"] = settings.files_image
         choose("filesImage", settings.files_image)

@@ -1,7 +1,6 @@
 """The commands of README and docs work, and print what the page of the first steps shows."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -86,7 +85,6 @@ def test_commands_of_the_docs_do_what_the_pages_show(
     project: Project, docker_client: docker.DockerClient
 ) -> None:
     shell = _Shell(project)
-    month = next(each for each in project.months if each.taxi == "yellow")
     steps = [step for step in commands(_PAGE) if is_run(step)]
     *until_down, down = steps
     assert down.text == "make down"
@@ -99,8 +97,6 @@ def test_commands_of_the_docs_do_what_the_pages_show(
     try:
         for step in until_down:
             _assert_shown(step.output, shell.run(step.text))
-            # As soon as `up` has made the folder for it.
-            shutil.copy(month.path, project.folder / "data/taxi")
         for command in sorted(others):
             shell.run(command)
     finally:

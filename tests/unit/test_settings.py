@@ -331,6 +331,14 @@ def test_a_taxi_folder_must_exist_where_docker_is_local(
     assert NO_FOLDER in error(taxiSource=tmp_path / "missing")
 
 
+def test_the_sample_is_in_the_project_and_only_where_docker_is_local(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    assert load(taxiSource="sample").taxi_folder == PROJECT_FOLDER / "sample"
+    monkeypatch.setenv("DOCKER_HOST", "ssh://docker.example.com")
+    assert "must be the path of a copy of sample/ on the Docker host" in error(taxiSource="sample")
+
+
 def test_the_longest_password_of_kestra_is_taken():
     load({"kestraPassword": "Secret1" + "x" * 249})
 

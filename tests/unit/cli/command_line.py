@@ -33,7 +33,6 @@ OFFLINE_STACK: dict[str, Any] = {
         "pgadminImage": "offline/pgadmin4:9",
         "filesImage": "offline/nginx:1",
     },
-    "taxiFolder": "data/taxi",
     "notice": "Some parts are Podium's own.",
 }
 
@@ -166,6 +165,7 @@ class CommandLine:
         self._output = output
         self._tools.mkdir()
         (self.folder / "offline").mkdir(parents=True)
+        (self.folder / "sample").mkdir()
         shutil.copy(ROOT / "Pulumi.yaml", self.folder)
         (self.folder / "offline/stack.yaml").write_text(json.dumps(OFFLINE_STACK))
         for tool in (
@@ -269,8 +269,14 @@ class CommandLine:
     @property
     def stack(self) -> dict[str, Any]:
         """The stack "dev" as Pulumi has it."""
-        stack: dict[str, Any] = self._read()["stacks"]["dev"]
+        stack: dict[str, Any] = self.stacks["dev"]
         return stack
+
+    @property
+    def stacks(self) -> dict[str, Any]:
+        """The stacks that Pulumi has."""
+        stacks: dict[str, Any] = self._read()["stacks"]
+        return stacks
 
     @property
     def calls(self) -> list[str]:

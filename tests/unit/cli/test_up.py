@@ -119,7 +119,7 @@ def test_unavailable_plugins_make_no_image_offline(command: CommandLine) -> None
     reason = "error: failed to download plugin"
     assert f"Pulumi's plugins are unavailable ({reason}): offline providers" in result.stdout
     assert command.stack["tags"] == {"podium:parts": "offline"}
-    assert command.stack["config"] == {"taxiSource": "data/taxi"}
+    assert command.stack["config"] == {"taxiSource": "sample"}
     assert acting(command)[-1] == UP
     assert "setup images" not in acting(command)
     assert command.path_of("pulumi up").split(":")[0] == "/offline/bin"
@@ -137,7 +137,7 @@ def test_each_unavailable_image_is_an_offline_one(command: CommandLine) -> None:
     assert command.stack["tags"] == {"podium:parts": "official"}
     assert command.stack["config"] == {
         "kestraImage": OFFLINE_IMAGES[1],
-        "taxiSource": "data/taxi",
+        "taxiSource": "sample",
     }
     assert acting(command)[-2:] == ["setup images kestra", UP]
     assert "offline" not in command.path_of("pulumi up")
@@ -148,18 +148,16 @@ def test_stack_without_any_download_is_offline(command: CommandLine) -> None:
     command.set(failing=NO_PLUGIN | NO_IMAGE)
     result = up(command)
     images = {key: value for key, value in OFFLINE_STACK["config"].items() if value}
-    assert command.stack["config"] == images | {"taxiSource": "data/taxi"}
+    assert command.stack["config"] == images | {"taxiSource": "sample"}
     assert acting(command)[-2:] == [f"{BUILD} nginx", UP]
-    assert (command.folder / "data/taxi").is_dir()
-    assert "Put the taxi files into data/taxi" in result.stdout
+    assert "Made-up taxi files are used" in result.stdout
 
 
 def test_folder_of_the_user_stays_where_the_stack_goes_offline(command: CommandLine) -> None:
     command.add_stack(taxiSource=str(command.folder))
     command.set(failing=NO_PLUGIN)
-    assert "Put the taxi files" not in up(command).stdout
+    assert "Made-up taxi files" not in up(command).stdout
     assert command.stack["config"]["taxiSource"] == str(command.folder)
-    assert not (command.folder / "data").exists()
 
 
 def test_another_admin_email_is_refused_as_long_as_pgadmin_has_the_old_one(
@@ -221,7 +219,7 @@ def test_mirror_is_written_out_where_another_image_is_offline(command: CommandLi
         "kestraImage": OFFLINE_IMAGES[1],
         "pgadminImage": f"mirror.example.com/{OFFICIAL_IMAGES[2]}",
         "filesImage": f"mirror.example.com/{PROJECT['config']['filesImage']['default']}",
-        "taxiSource": "data/taxi",
+        "taxiSource": "sample",
     }
 
 
