@@ -7,7 +7,7 @@ import pulumi
 from infra.container import Placement
 from infra.databases import Databases, DatabasesArgs
 from infra.file_server import TaxiSource, TaxiSourceArgs
-from infra.kestra import DashboardDirectory, FlowDirectory, Switches
+from infra.kestra import DashboardDirectory, FlowDirectory, Switches, major_version
 from infra.kestra_server import KestraServer, KestraServerArgs
 from infra.network import Network
 from infra.pgadmin import PgAdmin, PgAdminArgs
@@ -95,13 +95,14 @@ in_kestra = pulumi.ResourceOptions(
 
 switches = Switches(triggers_disabled=not settings.schedules_enabled)
 # Another release may refuse what the one before has taken.
-release = [settings.kestra_image]
+images = [settings.kestra_image]
 flows = FlowDirectory(
     "flows",
     connection=kestra.connection,
     path=Path("flows"),
     switches=switches,
-    triggers=release,
+    release=major_version(settings.kestra_image),
+    triggers=images,
     opts=in_kestra,
 )
 
@@ -109,7 +110,7 @@ dashboards = DashboardDirectory(
     "dashboards",
     connection=kestra.connection,
     path=Path("dashboards"),
-    triggers=release,
+    triggers=images,
     opts=in_kestra,
 )
 

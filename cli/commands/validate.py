@@ -6,8 +6,8 @@ import click
 
 from cli.flows.engine_rules import engine_findings
 from cli.flows.findings import Finding, Format, render
-from cli.flows.program import engine_release, flows_folder, read_given
-from cli.flows.rules import flow_findings, flow_texts
+from cli.flows.program import engine_release, flows_folder, kestra_major, read_given
+from cli.flows.rules import flow_findings, flow_texts, release_findings, release_texts
 from cli.flows.suites import read_suites
 from cli.stack import Stack
 from infra.kestra.folder import scan_folder
@@ -33,8 +33,12 @@ def validate(stack: Stack, folder: Path, engine: bool, format_: Format) -> int:
     findings += [Finding.of_message(path, message) for path, message in errors]
     for path, text in texts.items():
         findings += flow_findings(path, text, namespaces, given)
+    if major := kestra_major(stack.name):
+        for path, text in release_texts(namespaces, major).items():
+            findings += release_findings(path, text, major)
     if engine:
-        findings += engine_findings(texts, engine_release(stack.name))
+        release = engine_release(stack.name)
+        findings += engine_findings(release_texts(namespaces, int(release[0])), release)
     if lines := render(sorted(findings), format_):
         click.echo(lines)
     count = sum(finding.level == "error" for finding in findings)

@@ -10,7 +10,6 @@ import yaml
 from cli import offline
 from cli.flows.findings import Finding
 from cli.flows.rules import PROSE, walk
-from infra.kestra.folder import is_for_kestra_1, kestra_1_path
 from infra.kestra.source import Path as Keys
 from infra.kestra.source import load_document
 
@@ -24,16 +23,14 @@ def engine_findings(texts: Mapping[Path, str], release: str) -> list[Finding]:
     """Returns what the engine of a release says of flows.
 
     Args:
-        texts: the flows by their paths, with those that have another text for Kestra 1.
+        texts: the flows of the release by their paths.
         release: the release.
     """
     nodes = {}
     for path, text in texts.items():
-        is_of_release = is_for_kestra_1(path) or kestra_1_path(path) not in texts
-        if is_of_release if release.startswith("1.") else not is_for_kestra_1(path):
-            # What is no YAML has been found without the engine.
-            with suppress(ValueError):
-                nodes[path] = list(walk(load_document(text)[0]))
+        # What is no YAML has been found without the engine.
+        with suppress(ValueError):
+            nodes[path] = list(walk(load_document(text)[0]))
     paths = list(nodes)
     values = {
         path: [

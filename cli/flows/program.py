@@ -1,12 +1,12 @@
 """What the stack gives to its flows, as far as the files of the project say it."""
 
 import ast
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli import offline, stack_settings
 from cli.processes import PROJECT_FOLDER
+from infra.kestra import major_version
 
 # What flows get from `KestraServerArgs` in `__main__.py`.
 _ARGUMENTS = ("variables", "secrets")
@@ -44,15 +44,20 @@ def read_given() -> Given:
     return Given(**names)
 
 
+def kestra_major(stack: str) -> int | None:
+    """Returns the major version of Kestra that the image of a stack names, or None.
+
+    Args:
+        stack: the name of the stack, which need not exist.
+    """
+    return major_version(stack_settings.read_setting(stack, "kestraImage"))
+
+
 def engine_release(stack: str) -> str:
     """Returns the release of Kestra's engine that fits the image of a stack.
 
     Args:
         stack: the name of the stack, which need not exist.
     """
-    image, _, _digest = stack_settings.read_setting(stack, "kestraImage").partition("@")
-    major = re.search(r":v?(\d+)[^/]*$", image)
-    releases = offline.engine_releases()
-    return next(
-        (each for each in releases if major and each.startswith(f"{major[1]}.")), releases[0]
-    )
+    releases, major = offline.engine_releases(), kestra_major(stack)
+    return next((each for each in releases if each.startswith(f"{major}.")), releases[0])

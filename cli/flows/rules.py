@@ -5,6 +5,7 @@ A rule speaks only where it is sure: what the author may have meant otherwise is
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cli.flows.cron import cron_errors
 from cli.flows.findings import Finding
 from cli.flows.program import Given
 from infra.kestra.folder import Namespace, kestra_1_path
+from infra.kestra.releases import release_errors
 from infra.kestra.source import Path as Keys
 from infra.kestra.source import dicts, find_place, flow_errors, flow_tasks, load_document
 
@@ -67,6 +69,23 @@ def flow_texts(namespaces: Mapping[str, Namespace]) -> dict[Path, str]:
         for id_, flow in content.kestra_1_flows.items():
             texts[kestra_1_path(content.paths[id_])] = flow.text
     return texts
+
+
+def release_texts(namespaces: Mapping[str, Namespace], major: int) -> dict[Path, str]:
+    """Returns the texts of flows for a major version of Kestra by the paths of their files."""
+    return {
+        path: flow.text
+        for content in namespaces.values()
+        for path, flow in content.files_for(is_kestra_1=major < 2).items()
+    }
+
+
+def release_findings(path: Path, text: str, major: int) -> list[Finding]:
+    """Returns what a flow uses that a major version of Kestra does not have."""
+    # What is no YAML is found by `flow_findings`.
+    with suppress(ValueError, RecursionError):
+        return [Finding.of(path, *error) for error in release_errors(text, major)]
+    return []
 
 
 def flow_findings(

@@ -16,6 +16,7 @@ from .errors import (
     RequestFailed,
     Unavailable,
 )
+from .releases import major_version
 from .resources import (
     Connection,
     Dashboard,
@@ -42,4 +43,5 @@ __all__ = [
     "RequestFailed",
     "Switches",
     "Unavailable",
+    "major_version",
 ]

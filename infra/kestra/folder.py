@@ -39,6 +39,14 @@ class Namespace:
         """Returns the flows by id, in their texts for Kestra before 2.0 or since."""
         return {**self.flows, **self.kestra_1_flows} if is_kestra_1 else self.flows
 
+    def files_for(self, *, is_kestra_1: bool) -> dict[Path, FlowSource]:
+        """Returns the flows by the paths of their files, as `flows_for` chooses them."""
+        texts = self.kestra_1_flows if is_kestra_1 else {}
+        return {
+            kestra_1_path(self.paths[id_]) if id_ in texts else self.paths[id_]: flow
+            for id_, flow in self.flows_for(is_kestra_1=is_kestra_1).items()
+        }
+
 
 # What is wrong with files, in the order it was found.
 Errors = list[tuple[Path, str]]

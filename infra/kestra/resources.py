@@ -20,6 +20,7 @@ from .provider import (
     NamespaceFileProvider,
     NamespaceProvider,
 )
+from .releases import release_errors
 from .source import FlowSource, decode_text
 from .switches import AS_WRITTEN, Switches
 
@@ -267,6 +268,7 @@ class FlowDirectory(pulumi.ComponentResource):
         adopt: bool = False,
         overwrite: bool = False,
         triggers: Sequence[pulumi.Input[str]] = (),
+        release: int | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declares what is in the folder.
@@ -283,6 +285,8 @@ class FlowDirectory(pulumi.ComponentResource):
             overwrite: whether to replace edits made elsewhere without a refresh.
             triggers: values of which a change, such as the one of the server's image, has the
                 server validate every flow and compare flows and files again.
+            release: the major version of the server, so that flows which use what it lacks are
+                refused before one is asked; None leaves that to the server.
             opts: the resource options.
 
         Raises:
@@ -299,6 +303,8 @@ class FlowDirectory(pulumi.ComponentResource):
             raise InvalidContent(
                 f"overrides has flows that are not in {path}: {', '.join(strangers)}"
             )
+        if release:
+            _check_release(contents, release)
         flows = _switched(contents, switches, overrides)
         child_opts = _child_options(self, opts)
         revisions = [
@@ -385,6 +391,18 @@ def _child_options(
         parent=parent,
         depends_on=opts.depends_on if opts else None,
         deleted_with=opts.deleted_with if opts else None,
+    )
+
+
+def _check_release(contents: Mapping[str, Namespace], release: int) -> None:
+    """Raises InvalidContent if flows use what a release lacks."""
+    raise_errors(
+        [
+            (path, f"{message} (line {line}, column {column})")
+            for content in contents.values()
+            for path, flow in content.files_for(is_kestra_1=release < 2).items()
+            for (line, column), message in release_errors(flow.text, release)
+        ]
     )
 
 

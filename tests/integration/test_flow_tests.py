@@ -8,9 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from cli import offline
 from cli.__main__ import main
 from cli.commands import test as test_command
 from cli.commands import validate as validate_command
+from infra.kestra.releases import NOT_IN_1, NOT_IN_2
 from tests.kestra.servers import ROOT
 
 TEMPLATES = ("hello", "etl", "sql", "python")
@@ -173,6 +175,27 @@ def test_tests_pass_and_fail_as_they_should(release: str, flows: Path, tmp_path:
             assert part in reasons[f"zoomcamp.tests.alert.yaml::{name}"]
 
 
+def test_the_engine_refuses_the_types_that_its_release_is_said_to_lack(release: str) -> None:
+    kinds = {
+        f"io.kestra.plugin.core.{name}": "triggers" if name == "trigger.McpToolTrigger" else "tasks"
+        for name in NOT_IN_1 | NOT_IN_2
+        if name != "condition"
+    }
+    texts = [
+        f"id: one\nnamespace: demo\n{key}:\n  - {{id: first, type: {kind}}}\n"
+        for kind, key in kinds.items()
+    ]
+    with offline.running_engine(release, {}, {}) as engine:
+        validations = engine.validate(texts)
+    refused = {
+        kind
+        for kind, validation in zip(kinds, validations, strict=True)
+        if "Invalid type" in (validation.errors or "")
+    }
+    lacking = NOT_IN_1 if release.startswith("1.") else NOT_IN_2
+    assert refused == {kind for kind in kinds if kind.split(".core.")[1] in lacking}
+
+
 def test_the_engine_validates_flows_and_expressions(
     release: str, flows: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,5 +209,5 @@ def test_the_engine_validates_flows_and_expressions(
     assert len(lines) == 2
     assert f"{flows}/zoomcamp/odd.yaml:6:68: error: Kestra: " in lines[0]
     assert (
-        f'{flows}/zoomcamp/wrong.yaml:24:5: error: Kestra: Unrecognized field "skript"' in lines[1]
+        f'{flows}/zoomcamp/wrong.yaml:26:5: error: Kestra: Unrecognized field "skript"' in lines[1]
     )

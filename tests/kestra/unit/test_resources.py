@@ -115,6 +115,27 @@ def test_switches_are_set_in_every_flow_but_those_with_their_own(folder: Path):
     assert "# Says something." in one
 
 
+def test_types_that_the_release_lacks_are_errors_before_a_server_is_asked(folder: Path):
+    echo = "io.kestra.plugin.core.debug.Echo"
+    loop = "io.kestra.plugin.core.flow.Loop"
+    more = "  - {{id: more, type: {}}}\n"
+    (folder / "b/one.yaml").write_text(flow_text("b", "one") + more.format(loop))
+    older = folder / "b/one.kestra-1.yaml"
+    older.write_text(flow_text("b", "one") + more.format(echo))
+    for release in (None, 1, 2):
+        directory(folder, release=release)
+    line = older.read_text().count("\n")
+    older.rename(folder / "b/one.yaml")
+    directory(folder, release=1)
+    with pytest.raises(InvalidContent) as caught:
+        directory(folder, release=2)
+    assert str(caught.value).splitlines() == [
+        "1 file is invalid; nothing was changed.",
+        f"  {folder}/b/one.yaml has the type {echo}, which Kestra 2 does not have: use "
+        f"io.kestra.plugin.core.log.Log (line {line}, column 16)",
+    ]
+
+
 def test_switches_are_set_in_the_text_for_kestra_1_too(folder: Path):
     path = folder / "b/one.kestra-1.yaml"
     path.write_text(flow_text("b", "one", "on Kestra 1"))

@@ -403,6 +403,28 @@ def test_a_folder_that_does_not_exist_is_an_error(project: CommandLine) -> None:
     assert (ended.code, ended.stderr) == (1, "Error: elsewhere is not a folder\n")
 
 
+@pytest.mark.parametrize("release", ["v2.0.0", "v1.3.25"])
+def test_types_that_the_release_of_the_image_lacks_are_errors(
+    project: CommandLine, release: str
+) -> None:
+    settings = f"config: {{podium:kestraImage: 'kestra/kestra:{release}'}}\n"
+    (project.folder / "Pulumi.dev.yaml").write_text(settings)
+    newer = "io.kestra.plugin.core.flow.Loop"
+    older = "io.kestra.plugin.core.flow.ForEach"
+    task = "  - {{id: more, type: {}}}\n"
+    (project.folder / "flows/demo/hello.yaml").write_text(FLOW + task.format(newer))
+    (project.folder / "flows/demo/hello.kestra-1.yaml").write_text(FLOW + task.format(older))
+    lacking = f"which Kestra {release[1]} does not have: "
+    assert lacking not in project.run("validate").stdout
+    # Without a text of its own for Kestra 1.
+    (project.folder / "flows/demo/hello.kestra-1.yaml").unlink()
+    wrong = older if release == "v2.0.0" else newer
+    (project.folder / "flows/demo/hello.yaml").write_text(FLOW + task.format(wrong))
+    ended = project.run("validate")
+    assert ended.code == 1
+    assert f"flows/demo/hello.yaml:10:16: error: has the type {wrong}, {lacking}" in ended.stdout
+
+
 class Validation(NamedTuple):
     errors: str | None
     warnings: tuple[str, ...] = ()
