@@ -12,6 +12,7 @@ from pulumi.automation import CommandError, InvalidVersionError, StackNotFoundEr
 
 from cli.commands.backup import backup
 from cli.commands.demo import demo
+from cli.commands.diff import diff
 from cli.commands.down import down
 from cli.commands.logs import logs
 from cli.commands.new import new
@@ -21,6 +22,7 @@ from cli.commands.pulumi import pulumi
 from cli.commands.report import report
 from cli.commands.restore import restore
 from cli.commands.run import run
+from cli.commands.schema import schema
 from cli.commands.stacks import stacks
 from cli.commands.status import status
 from cli.commands.test import test
@@ -95,7 +97,7 @@ def main(context: click.Context, name: str) -> None:
 
 for _command in (
     demo, up, down, run, status, logs, psql, open_page, urls, report, new, validate, test, stacks,
-    backup, restore, pulumi,
+    backup, restore, diff, schema, pulumi,
 ):  # fmt: skip
     main.add_command(_command)
 

@@ -25,6 +25,7 @@ NOT_RUN = {
     r"(make \w+ STACK=|\./podium --stack )alice": "needs minutes for the same in another stack",
     r"make (lint|test|test-unit|bench)$": "is what runs the tests, or takes minutes",
     r"\./podium (new|validate|test)( |$)": "has tests of its own",
+    r"\./podium schema ": "needs the official Kestra",
     r"\./podium pulumi config set --secret ": "asks for a value",
     r"\./podium (restore|backup --verify) ": "has a test of its own",
     r"docker exec podium-dev-postgres psql ": "ends the sessions of other people",

@@ -182,6 +182,11 @@ class KestraClient:
             for flow_id in flow_ids:
                 self.delete_flow(namespace, flow_id)
 
+    def get_flow_schema(self) -> dict[str, Any]:
+        """Returns the JSON schema of flows, with the tasks of all plugins that the server has."""
+        # As the configs, it belongs to no tenant.
+        return _json(self._request("GET", "/api/v1/plugins/schemas/flow"), dict)
+
     def validate_flow(self, source: str) -> dict[str, Any]:
         """Returns the server's validation of a YAML text.
 

@@ -1,7 +1,7 @@
 """Calls for many flows or files, on several connections at once."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -9,21 +9,22 @@ from ..errors import KestraError, Unavailable
 
 _THREADS = 10
 
+_Key = TypeVar("_Key", bound=Hashable)
 _Result = TypeVar("_Result")
 
 
 def try_each(
-    function: Callable[[str], _Result], keys: Iterable[str]
-) -> tuple[dict[str, _Result], dict[str, KestraError]]:
+    function: Callable[[_Key], _Result], keys: Iterable[_Key]
+) -> tuple[dict[_Key, _Result], dict[_Key, KestraError]]:
     """Calls a function for each key and returns its results and its errors.
 
     Once the server does not answer any more, the rest is not tried: each would wait in vain.
     """
     is_lost = threading.Event()
-    results: dict[str, _Result] = {}
-    errors: dict[str, KestraError] = {}
+    results: dict[_Key, _Result] = {}
+    errors: dict[_Key, KestraError] = {}
 
-    def attempt(key: str) -> None:
+    def attempt(key: _Key) -> None:
         if is_lost.is_set():
             errors[key] = Unavailable("not tried, since the server stopped answering")
             return
@@ -40,7 +41,7 @@ def try_each(
     return results, errors
 
 
-def for_each(function: Callable[[str], _Result], keys: Iterable[str]) -> dict[str, _Result]:
+def for_each(function: Callable[[_Key], _Result], keys: Iterable[_Key]) -> dict[_Key, _Result]:
     """Calls a function for each key and returns its results.
 
     Raises:

@@ -11,7 +11,7 @@ import docker
 import httpx
 import pytest
 
-from cli.commands import status
+from cli.commands import schema, status
 from infra.kestra.client import KestraClient
 from tests.unit.cli.command_line import OFFLINE_STACK, CommandLine, Ended
 
@@ -200,6 +200,28 @@ def test_open_prints_the_url_and_opens_it(
     monkeypatch.setattr(webbrowser, "open", opened.append)
     assert command.run("open", *words) == Ended(0, f"{url}\n", "")
     assert opened == [url]
+
+
+def test_schema_is_that_of_the_server(
+    command: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {"/api/v1/plugins/schemas/flow": httpx.Response(200, json={"definitions": {}})}
+
+    def client(*login: str, wait: float) -> KestraClient:
+        transport = httpx.MockTransport(
+            lambda request: answers.pop(
+                request.url.path, httpx.Response(501, json={"message": "not supported offline"})
+            )
+        )
+        return KestraClient(*login, wait=wait, transport=transport)
+
+    monkeypatch.setattr(schema, "KestraClient", client)
+    assert command.run("schema") == Ended(0, '{"definitions": {}}\n', "")
+    assert command.run("schema") == Ended(
+        1,
+        "",
+        "Error: GET /api/v1/plugins/schemas/flow: status 501: not supported offline\n",
+    )
 
 
 def test_urls_hide_passwords_unless_asked(command: CommandLine) -> None:

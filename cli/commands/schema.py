@@ -1,0 +1,22 @@
+"""`podium schema`."""
+
+import json
+
+import click
+
+from cli.stack import Stack
+from infra.kestra.client import KestraClient
+
+_WAIT_SECONDS = 10.0
+
+
+@click.command()
+@click.pass_obj
+def schema(stack: Stack) -> None:
+    """Print the JSON schema of flows, with which editors complete and check them.
+
+    It has the tasks of the stack's Kestra, those of its plugins too.
+    """
+    login = (stack.outputs[key] for key in ("kestraUrl", "kestraUser", "kestraPassword"))
+    with KestraClient(*login, wait=_WAIT_SECONDS) as client:
+        click.echo(json.dumps(client.get_flow_schema()))
