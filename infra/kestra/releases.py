@@ -50,11 +50,22 @@ _RENAMED: Mapping[str, str] = {
     "storage.Purge": "execution.PurgeExecutions",
     "storage.PurgeExecution": "storage.PurgeCurrentExecutionFiles",
 }
-_PAUSE = f"{_CORE}flow.Pause"
+# Properties by the type that had them, those of the flow itself by "".
+_KEYS_NOT_IN_2: Mapping[str, Mapping[str, str]] = {
+    "": {
+        "pluginDefaults": "the values in each task",
+        "taskDefaults": "the values in each task",
+        "listeners": "afterExecution",
+    },
+    "flow.Pause": {"delay": "pauseDuration"},
+    "trigger.Flow": {"preconditions": "dependsOn"},
+}
 # Most flows need not be parsed.
 _SUSPECT = re.compile(
-    rf"io\.kestra\.core\.|{re.escape(_CORE)}"
-    rf"(?:{'|'.join(map(re.escape, (*NOT_IN_1, *NOT_IN_2, 'flow.Pause')))})\b"
+    rf"io\.kestra\.core\.|{re.escape(_CORE)}(?:"
+    rf"{'|'.join(map(re.escape, (*NOT_IN_1, *NOT_IN_2, *filter(None, _KEYS_NOT_IN_2))))})\b"
+    rf"|^(?:{'|'.join(_KEYS_NOT_IN_2[''])}):",
+    re.MULTILINE,
 )
 
 
@@ -81,15 +92,22 @@ def release_errors(text: str, major: int) -> Iterator[tuple[tuple[int, int], str
     if _SUSPECT.search(text):
         root, document = load_document(text)
         for path, holder in _mappings(document):
-            kind = str(holder.get("type"))
-            if use := _replacement(kind, major):
-                message = f"has the type {kind}, which Kestra {major} does not have: use {use}"
-                yield find_place(root, (*path, "type")), message
-            elif major > 1 and "delay" in holder and kind == _PAUSE:
-                message = (
-                    f"has delay in a Pause, which Kestra {major} does not have: use pauseDuration"
-                )
-                yield find_place(root, (*path, "delay")), message
+            for key, what, use in _lacking(holder, major, is_flow=not path):
+                message = f"has {what}, which Kestra {major} does not have: use {use}"
+                yield find_place(root, (*path, key)), message
+
+
+def _lacking(
+    holder: Mapping[str, Any], major: int, *, is_flow: bool
+) -> Iterator[tuple[str, str, str]]:
+    """Yields the key, the name and the replacement of what a mapping has that a release lacks."""
+    kind = "" if is_flow else str(holder.get("type"))
+    if use := _replacement(kind, major):
+        yield "type", f"the type {kind}", use
+    if major > 1:
+        for key, use in _KEYS_NOT_IN_2.get(kind.removeprefix(_CORE), {}).items():
+            if key in holder:
+                yield key, key, use
 
 
 def _replacement(kind: str, major: int) -> str | None:

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from cli.flows.program import read_given
 from cli.flows.rules import flow_findings, flow_texts
 from cli.flows.suites import read_suites
 from infra.kestra.folder import read_folder
+from infra.kestra.releases import release_errors
 from tests.unit.harness import PROJECT_FOLDER
 
 NAMESPACES = read_folder(PROJECT_FOLDER / "flows")
@@ -51,6 +53,50 @@ def test_every_yaml_file_is_a_flow_in_the_folder_of_its_namespace():
     }
     assert files == set(FLOWS)
     assert "zoomcamp/taxi_load" in files
+
+
+def test_flows_of_the_course_fit_after_one_command():
+    script = PROJECT_FOLDER / "docs/from-the-course.sed"
+    flow = """\
+id: load
+namespace: zoomcamp
+variables:
+  staging_table: "public.{{inputs.taxi}}_staging"
+  table: "public.{{inputs.taxi}}"
+inputs:
+  - {id: taxi, type: STRING}
+tasks:
+  - id: merge
+    type: io.kestra.plugin.core.flow.If
+    condition: "{{ inputs.taxi == 'green' }}"
+    then:
+      - id: green_merge
+        type: io.kestra.plugin.jdbc.postgresql.Queries
+        sql: INSERT INTO {{render(vars.table)}} SELECT * FROM {{render(vars.staging_table)}};
+
+pluginDefaults:
+  - type: io.kestra.plugin.jdbc.postgresql
+    values:
+      password: root
+
+triggers:
+  - {id: monthly, type: io.kestra.plugin.core.trigger.Schedule, cron: "@monthly"}
+"""
+    command = ["sed", "-E", "-f", str(script)]
+    changed = subprocess.run(command, input=flow, check=True, capture_output=True, text=True).stdout
+    document = yaml.safe_load(changed)
+    assert document.keys() == yaml.safe_load(flow).keys() - {"pluginDefaults"}
+    assert document["variables"] == {
+        "staging_table": "staging.{{inputs.taxi}}_staging",
+        "table": "trips.{{inputs.taxi}}",
+    }
+    login = yaml.safe_load((PROJECT_FOLDER / "flows/zoomcamp/zones_load.yaml").read_text())
+    login = login["tasks"][3]["tasks"][0]
+    (task,) = document["tasks"][0]["then"]
+    for key in ("url", "username", "password"):
+        assert task.pop(key) == login[key]
+    assert task == yaml.safe_load(flow)["tasks"][0]["then"][0]
+    assert list(release_errors(changed, 2)) == []
 
 
 def test_the_texts_for_kestra_1_and_2_differ_in_the_loop_only():

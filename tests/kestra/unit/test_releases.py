@@ -62,11 +62,23 @@ def test_type_that_a_release_has_is_left_alone(major: int, kind: str) -> None:
     assert list(release_errors(FLOW.format(kind), major)) == []
 
 
-def test_delay_of_a_pause_is_named_where_it_is_gone() -> None:
-    kind = f"{CORE}flow.Pause"
-    assert list(release_errors(FLOW.format(kind), 2)) == [
-        ((6, 5), "has delay in a Pause, which Kestra 2 does not have: use pauseDuration")
+def test_properties_that_are_gone_are_named_with_their_replacements() -> None:
+    text = f"""\
+pluginDefaults: [{{type: {CORE}log.Log, values: {{level: ERROR}}}}]
+id: hello
+namespace: demo
+tasks:
+  - {{id: wait, type: {CORE}flow.Pause, delay: PT1S}}
+  - {{id: say, type: {CORE}log.Log, delay: PT1S, listeners: x}}
+triggers:
+  - {{id: next, type: {CORE}trigger.Flow, preconditions: {{id: others}}}}
+"""
+    assert list(release_errors(text, 2)) == [
+        ((1, 1), "has pluginDefaults, which Kestra 2 does not have: use the values in each task"),
+        ((5, 56), "has delay, which Kestra 2 does not have: use pauseDuration"),
+        ((8, 58), "has preconditions, which Kestra 2 does not have: use dependsOn"),
     ]
+    assert list(release_errors(text, 1)) == []
 
 
 def test_types_are_found_in_tasks_of_tasks_and_in_triggers_but_not_in_texts() -> None:
