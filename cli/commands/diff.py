@@ -2,39 +2,20 @@
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import click
 from rich.text import Text
 
-from cli import stack_settings
-from cli.flows.program import flows_folder
+from cli.flows.contents import Item, connect, read_files, read_server, read_state
 from cli.output import console
-from cli.processes import PROJECT_FOLDER
 from cli.stack import Stack
-from infra.kestra import Switches
-from infra.kestra.client import KestraClient, KestraError
-from infra.kestra.content import digest, encode, read_content
-from infra.kestra.folder import dashboard_files, read_folder
+from infra.kestra.client import KestraError
+from infra.kestra.content import digest
 from infra.kestra.lifecycle.parallel import for_each
-from infra.kestra.source import decode_text, is_same_text
+from infra.kestra.source import is_same_text
 
 _WAIT_SECONDS = 10.0
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
-_NAMESPACE = "pulumi-python:dynamic/kestra:Namespace"
-_DASHBOARD = "pulumi-python:dynamic/kestra:Dashboard"
-
-
-@dataclass(frozen=True, order=True)
-class _Item:
-    """What content is called: its kind (flow, file or dashboard), namespace and name."""
-
-    kind: str
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {'/'.join(filter(None, (self.namespace, self.name)))}"
 
 
 class _Trouble(click.ClickException):
@@ -55,11 +36,11 @@ def diff(stack: Stack) -> int:
 
 
 def _show_differences(stack: Stack) -> int:
-    login = (stack.outputs[key] for key in ("kestraUrl", "kestraUser", "kestraPassword"))
-    with KestraClient(*login, wait=_WAIT_SECONDS) as client:
-        files, state = _read_files(stack, is_kestra_1=client.is_kestra_1), dict(_read_state(stack))
+    with connect(stack, _WAIT_SECONDS) as client:
+        files = read_files(stack, is_kestra_1=client.is_kestra_1)
+        state = dict(read_state(stack))
         items = sorted({*files, *state})
-        server = for_each(lambda item: _read_server(client, item), items)
+        server = for_each(lambda item: read_server(client, item), items)
     count = 0
     for item in items:
         here, there = files.get(item), server[item]
@@ -70,47 +51,6 @@ def _show_differences(stack: Stack) -> int:
                 console.print(Text(line, style=_STYLES.get(line[:1], "")))
     click.echo(f"contents: {len(items)}, differences: {count}", err=True)
     return 1 if count else 0
-
-
-def _read_files(stack: Stack, *, is_kestra_1: bool) -> dict[_Item, str]:
-    """Returns what the program makes of the files in flows/ and dashboards/."""
-    is_enabled = stack_settings.read_setting(stack.name, "schedulesEnabled").lower() == "true"
-    switches = Switches(triggers_disabled=not is_enabled)
-    texts = {}
-    for namespace, content in read_folder(flows_folder()).items():
-        for flow in content.flows_for(is_kestra_1=is_kestra_1).values():
-            texts[_Item("flow", namespace, flow.flow_id)] = switches.apply_to(flow.text)
-        for path, text in content.files.items():
-            texts[_Item("file", namespace, path)] = text
-    for id_, file in dashboard_files(PROJECT_FOLDER / "dashboards").items():
-        texts[_Item("dashboard", "", id_)] = decode_text(read_content(file))
-    return texts
-
-
-def _read_state(stack: Stack) -> Iterator[tuple[_Item, str]]:
-    """Yields the digests of what the stack wrote last."""
-    for resource in stack.resources:
-        outputs = resource.get("outputs", {})
-        if resource["type"] == _NAMESPACE:
-            namespace = outputs["namespace"]
-            for flow_id, flow in outputs["written"].items():
-                yield _Item("flow", namespace, flow_id), flow["digest"]
-            for path, written in outputs["writtenFiles"].items():
-                yield _Item("file", namespace, path), written
-        elif resource["type"] == _DASHBOARD:
-            yield _Item("dashboard", "", resource["id"]), outputs["digest"]
-
-
-def _read_server(client: KestraClient, item: _Item) -> str | None:
-    match item.kind:
-        case "flow":
-            flow = client.get_flow(item.namespace, item.name)
-            return str(flow["source"]) if flow else None
-        case "file":
-            content = client.get_file(item.namespace, item.name)
-            return None if content is None else encode(content)
-        case _:
-            return client.get_dashboard(item.name)
 
 
 def _difference(here: str | None, state: str | None, there: str | None) -> str | None:
@@ -129,7 +69,7 @@ def _difference(here: str | None, state: str | None, there: str | None) -> str |
     return " and ".join(changes) or None
 
 
-def _unified(item: _Item, there: str | None, here: str | None) -> Iterator[str]:
+def _unified(item: Item, there: str | None, here: str | None) -> Iterator[str]:
     """Yields the lines of what `up` would change on the server."""
     return difflib.unified_diff(
         (there or "").splitlines(),

@@ -4,8 +4,8 @@ import json
 
 import click
 
+from cli.flows.contents import connect
 from cli.stack import Stack
-from infra.kestra.client import KestraClient
 
 _WAIT_SECONDS = 10.0
 
@@ -17,6 +17,5 @@ def schema(stack: Stack) -> None:
 
     It has the tasks of the stack's Kestra, those of its plugins too.
     """
-    login = (stack.outputs[key] for key in ("kestraUrl", "kestraUser", "kestraPassword"))
-    with KestraClient(*login, wait=_WAIT_SECONDS) as client:
+    with connect(stack, _WAIT_SECONDS) as client:
         click.echo(json.dumps(client.get_flow_schema()))

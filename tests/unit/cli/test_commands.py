@@ -11,7 +11,8 @@ import docker
 import httpx
 import pytest
 
-from cli.commands import schema, status
+from cli.commands import status
+from cli.flows import contents
 from infra.kestra.client import KestraClient
 from tests.unit.cli.command_line import OFFLINE_STACK, CommandLine, Ended
 
@@ -215,7 +216,7 @@ def test_schema_is_that_of_the_server(
         )
         return KestraClient(*login, wait=wait, transport=transport)
 
-    monkeypatch.setattr(schema, "KestraClient", client)
+    monkeypatch.setattr(contents, "KestraClient", client)
     assert command.run("schema") == Ended(0, '{"definitions": {}}\n', "")
     assert command.run("schema") == Ended(
         1,

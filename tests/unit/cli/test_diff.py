@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from cli.commands import diff
+from cli.flows import contents
 from infra.kestra.client import KestraClient
 from infra.kestra.content import digest
 from tests.kestra.unit.fake_kestra import FakeKestra
@@ -74,7 +75,7 @@ def stack(command: CommandLine, monkeypatch: pytest.MonkeyPatch) -> Stack:
     def connect(*login: str, wait: float) -> KestraClient:
         return KestraClient(*login, wait=wait, transport=httpx.MockTransport(stack.kestra))
 
-    monkeypatch.setattr(diff, "KestraClient", connect)
+    monkeypatch.setattr(contents, "KestraClient", connect)
     return stack
 
 
