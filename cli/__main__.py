@@ -29,6 +29,7 @@ from cli.commands.test import test
 from cli.commands.up import up
 from cli.commands.urls import urls
 from cli.commands.validate import validate
+from cli.commands.watch import watch
 from cli.processes import Terminated, raise_terminated
 from cli.stack import DEFAULT_STACK, Stack, cli_message
 from infra.kestra.client import KestraError
@@ -97,7 +98,7 @@ def main(context: click.Context, name: str) -> None:
 
 for _command in (
     demo, up, down, run, status, logs, psql, open_page, urls, report, new, validate, test, stacks,
-    backup, restore, diff, schema, pulumi,
+    backup, restore, diff, schema, watch, pulumi,
 ):  # fmt: skip
     main.add_command(_command)
 

@@ -25,6 +25,7 @@ NOT_RUN = {
     r"(make \w+ STACK=|\./podium --stack )alice": "needs minutes for the same in another stack",
     r"make (lint|test|test-unit|bench)$": "is what runs the tests, or takes minutes",
     r"\./podium (new|validate|test)( |$)": "has tests of its own",
+    r"\./podium run --watch ": "ends by Ctrl-C only",
     r"\./podium schema ": "needs the official Kestra",
     r"\./podium run zoomcamp/taxi_\w+ .*=202": "needs the public files",
     r"sed .*~/Downloads/": "is a file of the reader's own",

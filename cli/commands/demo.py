@@ -38,7 +38,7 @@ def demo(context: click.Context) -> int:
     if code := context.invoke(up):
         return int(code)
     for flow, inputs in _FLOWS:
-        if code := context.invoke(run, flow=flow, inputs=inputs, show_help=False):
+        if code := context.invoke(run, flow=flow, inputs=inputs, watch=False, show_help=False):
             return int(code)
     context.invoke(report)
     context.invoke(open_page, page="report")

@@ -57,10 +57,11 @@ def _difference(here: str | None, state: str | None, there: str | None) -> str |
     """Returns who changed content since the last `up`, or None if it is the same everywhere."""
     if here is not None and there is not None and is_same_text(there, here):
         there = here
+    if here == there:
+        is_recorded = here is not None and digest(here) == state
+        return None if is_recorded else "not recorded in the state yet"
     if state is None:
-        if there is None:
-            return "new"
-        return "new, and on the server already" + ("" if here == there else " with another text")
+        return "new" if there is None else "new, and on the server with another text"
     changes = [
         f"{'deleted' if text is None else 'changed'} {where}"
         for text, where in ((here, "in the files"), (there, "on the server"))

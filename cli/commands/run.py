@@ -12,6 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from cli.flows.registering import Registrar
 from cli.follow import ENDED, SUCCESSFUL, Event, Look, Task, follow
 from cli.output import console, print_table
 from cli.processes import PROJECT_FOLDER
@@ -49,12 +50,16 @@ class _InputValue(click.ParamType[tuple[str, str]]):
 @click.command(add_help_option=False)
 @click.argument("flow", type=_FlowName(), metavar="NAMESPACE/FLOW", required=False)
 @click.argument("inputs", type=_InputValue(), metavar="[NAME=VALUE]...", nargs=-1)
+@click.option(
+    "--watch", is_flag=True, help="Register what is saved in its namespace, and run it again."
+)
 @click.option("--help", "-h", "show_help", is_flag=True, help="Show the inputs of the flow.")
 @click.pass_context
 def run(
     context: click.Context,
     flow: tuple[str, str] | None,
     inputs: tuple[tuple[str, str], ...],
+    watch: bool,
     show_help: bool,
 ) -> int:
     """Run a flow and follow it; the exit code says whether it succeeded."""
@@ -68,9 +73,30 @@ def run(
         _print_inputs(flow, _declared_inputs(stack, flow))
         return 0
     with _client(stack, _WAIT_SECONDS) as client:
+        if watch:
+            return _run_at_each_save(stack, client, flow, dict(inputs))
         with console.status("Waiting for Kestra"):
             _check(client, flow, dict(inputs), stack.outputs["flows"])
         return _run_flow(client, flow, dict(inputs))
+
+
+def _run_at_each_save(
+    stack: Stack, client: KestraClient, flow: tuple[str, str], inputs: Mapping[str, str]
+) -> int:
+    """Runs a flow now, and again when something in its namespace was registered."""
+    is_first = True
+    for written in Registrar(stack, client, flow[0]).rounds():
+        if not (written or is_first):
+            continue
+        is_first = False
+        try:
+            _check(client, flow, inputs, stack.outputs["flows"])
+            if _run_flow(client, flow, inputs) == _INTERRUPTED:
+                break
+        except (click.ClickException, KestraError) as error:
+            click.echo(f"Error: {error}", err=True)
+        console.print("Waiting for files to be saved; Ctrl-C ends.")
+    return _INTERRUPTED
 
 
 def _client(stack: Stack, wait: float) -> KestraClient:

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
+from cli.flows import contents
+from infra.kestra.client import KestraClient
 from tests.unit.cli.command_line import CommandLine
+from tests.unit.cli.content_stack import ContentStack
 
 
 @pytest.fixture
@@ -13,3 +17,15 @@ def command(
 ) -> CommandLine:
     """The command line, and no stack yet."""
     return CommandLine(tmp_path, monkeypatch, capfd)
+
+
+@pytest.fixture
+def stack(command: CommandLine, monkeypatch: pytest.MonkeyPatch) -> ContentStack:
+    """A stack that is up, with flows, a file and a dashboard."""
+    stack = ContentStack(command)
+
+    def connect(*login: str, wait: float) -> KestraClient:
+        return KestraClient(*login, wait=wait, transport=httpx.MockTransport(stack.kestra))
+
+    monkeypatch.setattr(contents, "KestraClient", connect)
+    return stack

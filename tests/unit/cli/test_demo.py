@@ -21,8 +21,8 @@ def steps(command: CommandLine, monkeypatch: pytest.MonkeyPatch) -> list[tuple[A
     """What follows on `up`, noted instead of done."""
     noted: list[tuple[Any, ...]] = []
 
-    def run(flow: tuple[str, str], inputs: Any, show_help: bool) -> int:
-        assert not show_help
+    def run(flow: tuple[str, str], inputs: Any, watch: bool, show_help: bool) -> int:
+        assert not (watch or show_help)
         noted.append(("run", "/".join(flow), dict(inputs)))
         return 3 if command.outputs.get("fails") == flow[1] else 0
 
