@@ -178,7 +178,7 @@ def test_tests_pass_and_fail_as_they_should(release: str, flows: Path, tmp_path:
 def test_the_engine_refuses_the_types_that_its_release_is_said_to_lack(release: str) -> None:
     kinds = {
         f"io.kestra.plugin.core.{name}": "triggers" if name == "trigger.McpToolTrigger" else "tasks"
-        for name in NOT_IN_1 | NOT_IN_2
+        for name in {**NOT_IN_1, **NOT_IN_2}
         if name != "condition"
     }
     texts = [
