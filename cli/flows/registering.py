@@ -129,7 +129,9 @@ class Registrar:
             )
             return
         options = [word for target in _TARGETS for word in ("--target", target)]
-        run_update(self._stack, self._stack.parts, "up", "--skip-preview", *options)
+        # It fails where other resources have pending changes that rename them.
+        if run_update(self._stack, self._stack.parts, "up", "--skip-preview", *options).code:
+            click.echo(f"The state was not updated: {self._stack.podium} up", err=True)
 
     def _wanted(self, contents: dict[Item, str]) -> dict[Item, str]:
         return {

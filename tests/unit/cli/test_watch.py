@@ -12,6 +12,7 @@ import pytest
 
 from cli.commands import run as run_command
 from cli.flows import registering
+from cli.update import Outcome
 from infra.kestra.client import KestraClient
 from tests.unit.cli.command_line import Ended
 from tests.unit.cli.content_stack import DASHBOARD, ContentStack, flow
@@ -27,6 +28,7 @@ class Watch:
         self._stack = stack
         self._steps: Steps = []
         self._now = 0.0
+        self.code = 0
         # The updates of the state, each with the second of it.
         self.updates: list[tuple[float, tuple[str, ...]]] = []
         clock = SimpleNamespace(sleep=self._sleep, monotonic=lambda: self._now)
@@ -46,8 +48,9 @@ class Watch:
         if step := self._steps.pop(0):
             step()
 
-    def _note(self, _stack: object, _parts: object, *words: str) -> None:
+    def _note(self, _stack: object, _parts: object, *words: str) -> Outcome:
         self.updates.append((self._now, words))
+        return Outcome(self.code)
 
 
 @pytest.fixture
@@ -79,6 +82,14 @@ def test_what_was_saved_is_recorded_before_the_end(stack: ContentStack, watch: W
     watch.run([save(stack, "new.yaml", flow("new")), None])
     assert stack.kestra.flows["demo/new"]["source"] == flow("new")
     assert len(watch.updates) == 1
+
+
+def test_update_of_the_state_that_fails_names_the_command_that_repairs_it(
+    stack: ContentStack, watch: Watch
+) -> None:
+    watch.code = 255
+    ended = watch.run([save(stack, "new.yaml", flow("new"))])
+    assert ended.stderr == "The state was not updated: ./podium up\n"
 
 
 def test_nothing_is_written_where_nothing_differs(stack: ContentStack, watch: Watch) -> None:
