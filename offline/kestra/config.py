@@ -1,10 +1,11 @@
-"""Configuration: KESTRA_CONFIGURATION in, Kestra's properties and what Podium's API needs out."""
+"""Configuration: Kestra's YAML in, its properties and what Podium's API needs out."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,6 +17,7 @@ _DEFAULTS = {
     "micronaut.application.name": "kestra",
     "endpoints.all.enabled": True,
     "endpoints.all.sensitive": False,
+    "endpoints.env.enabled": True,
     "endpoints.health.details-visible": "ANONYMOUS",
     "endpoints.health.discovery-client.enabled": False,
     "endpoints.health.disk-space.enabled": False,
@@ -91,21 +93,27 @@ def load(environment: Mapping[str, str]) -> Config:
     """Reads the configuration.
 
     Args:
-        environment: the process's environment, with KESTRA_CONFIGURATION (YAML).
+        environment: the process's environment, with KESTRA_CONFIGURATION (YAML) or
+            MICRONAUT_CONFIG_FILES (the path of one file), of which the first counts.
 
     Raises:
         ConfigError: something is malformed or not supported; all of it in one message.
     """
+    source, text = "KESTRA_CONFIGURATION", environment.get("KESTRA_CONFIGURATION", "")
     try:
-        tree = yaml.safe_load(environment.get("KESTRA_CONFIGURATION", "")) or {}
+        if not text and (source := environment.get("MICRONAUT_CONFIG_FILES", "")):
+            text = Path(source).read_text()
+        tree = yaml.safe_load(text) or {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         # Without the text around the error, which may hold a password.
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or type(error).__name__
-        raise ConfigError(f"KESTRA_CONFIGURATION is not YAML: {problem}{place}") from error
+        raise ConfigError(f"{source} is not YAML: {problem}{place}") from error
     if not isinstance(tree, Mapping):
-        raise ConfigError("KESTRA_CONFIGURATION must be a YAML mapping")
+        raise ConfigError(f"{source} must be a YAML mapping")
     given = dict(_flat(tree))
     wrong = [
         f"{key}: {given.get(key)!r} is not supported here, set it to {supported!r}"

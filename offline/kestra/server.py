@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,7 +43,8 @@ def run(config: Config) -> int:
     """
     try:
         # -Xrs leaves the signals to Python.
-        kestra = Kestra(RELEASE, config.properties, ("-Xrs", "-DLOG_LEVEL=WARN"))
+        options = ("-Xrs", "-DLOG_LEVEL=WARN", *shlex.split(os.environ.get("JAVA_OPTS", "")))
+        kestra = Kestra(RELEASE, config.properties, options)
     except JException as error:
         cause = error
         while cause.getCause() is not None:

@@ -45,6 +45,7 @@ from offline.providers.server import (
 _REQUEST_SECONDS = 600
 _IN_USE_SECONDS = 30
 _MIB = 1024 * 1024
+_NANO = 10**9
 
 _CONFIG: Table = {"host": String(env="DOCKER_HOST", default="unix:///var/run/docker.sock")}
 
@@ -346,6 +347,7 @@ _HOST_CONFIG_FIELDS = {
     "groupAdds": "GroupAdd",
     "cpuShares": "CpuShares",
     "sysctls": "Sysctls",
+    "tmpfs": "Tmpfs",
 }
 _MEBIBYTE_FIELDS = {
     "memory": "Memory",
@@ -468,12 +470,21 @@ class Container(_DockerResource):
         "memorySwap": Integer(minimum=-1),
         "shmSize": Integer(computed=True, replaces=True, minimum=0),
         "cpuShares": Integer(minimum=0),
+        "cpus": String(replaces=True, pattern=r"[0-9]+(\.[0-9]+)?"),
         "privileged": Boolean(replaces=True),
         "readOnly": Boolean(default=False, replaces=True),
         "init": Boolean(computed=True),
         "tty": Boolean(default=False, replaces=True),
         "stdinOpen": Boolean(default=False, replaces=True),
+        "tmpfs": Map(),
         "groupAdds": Set(String(), replaces=True),
+        "capabilities": Object(
+            {
+                "adds": Set(String(), replaces=True),
+                "drops": Set(String(), replaces=True),
+            },
+            replaces=True,
+        ),
         "securityOpts": Set(String(), computed=True, replaces=True),
         "ipcMode": String(computed=True, replaces=True),
         "runtime": String(computed=True, replaces=True),
@@ -633,6 +644,9 @@ def _container_config(planned: Values) -> Values:
     }
     for name, field in _MEBIBYTE_FIELDS.items():
         host_config[field] = _mebibytes(planned.get(name)) or 0
+    capabilities = planned.get("capabilities", {})
+    host_config["CapAdd"], host_config["CapDrop"] = map(capabilities.get, ("adds", "drops"))
+    host_config["NanoCpus"] = round(float(planned.get("cpus", 0)) * _NANO)
     volumes, host_config["Binds"], host_config["VolumesFrom"] = _volumes(planned.get("volumes", []))
     config = _api_fields(planned, _CONFIG_FIELDS) | {
         "Image": planned["image"],
@@ -706,6 +720,13 @@ def _inspect(client: Any, container_id: str, state: Values) -> Values:
     for name, field in _MEBIBYTE_FIELDS.items():
         size = host_config[field]
         found[name] = size // _MIB if size > 0 else size
+    if host_config["CapAdd"] or host_config["CapDrop"]:
+        found["capabilities"] = {
+            "adds": host_config["CapAdd"] or [],
+            "drops": host_config["CapDrop"] or [],
+        }
+    if host_config["NanoCpus"]:
+        found["cpus"] = f"{host_config['NanoCpus'] / _NANO:g}"
     if state.get("logOpts"):
         found["logOpts"] = host_config["LogConfig"]["Config"]
     if health := config.get("Healthcheck"):

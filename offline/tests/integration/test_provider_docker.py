@@ -167,6 +167,10 @@ def test_container(
         memory=64,
         memorySwap=128,
         shmSize=96,
+        cpus="1.5",
+        capabilities={"adds": ["CAP_KILL", "CAP_CHOWN"], "drops": ["ALL"]},
+        securityOpts=["no-new-privileges:true"],
+        tmpfs={"/scratch": ""},
         restart="unless-stopped",
         logDriver="json-file",
         logOpts={"max-size": "1m"},
@@ -194,6 +198,12 @@ def test_container(
         128 << 20,
         96 << 20,
     )
+    assert (host_config["NanoCpus"], host_config["Tmpfs"]) == (1_500_000_000, {"/scratch": ""})
+    assert (set(host_config["CapAdd"]), host_config["CapDrop"]) == (
+        {"CAP_CHOWN", "CAP_KILL"},
+        ["ALL"],
+    )
+    assert host_config["SecurityOpt"] == ["no-new-privileges:true"]
     assert host_config["RestartPolicy"]["Name"] == "unless-stopped"
     assert host_config["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "1m"}}
     assert host_config["Binds"] == [f"{volume.id}:/data:ro"]
@@ -224,6 +234,29 @@ def uploaded(client: docker.DockerClient, container: Deployed, path: str) -> tup
         file = archive.extractfile(member)
         assert file
         return file.read(), member.mode & 0o777
+
+
+@pytest.mark.parametrize(
+    ("name_of_property", "value"),
+    [
+        ("cpus", "2"),
+        ("capabilities", {"adds": ["CAP_CHOWN"], "drops": ["ALL"]}),
+    ],
+)
+def test_other_limits_need_another_container(
+    host: ProviderHost,
+    deploy: Deploy,
+    postgres_image: str,
+    name: str,
+    name_of_property: str,
+    value: object,
+) -> None:
+    inputs = {"name": name, "image": postgres_image, "memory": 64, "memorySwap": 128, **SLEEP}
+    container = deploy(Container, **inputs)
+    limited = inputs | {name_of_property: value}
+    assert host.diff(container, limited).replaces
+    replaced = host.refresh(container)
+    assert replaced and host.diff(replaced, inputs).changes == {}
 
 
 def test_image_of_a_container_by_name_and_by_digest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,26 @@ GOOD: dict[str, Any] = {
 
 def load(tree: dict[str, Any]) -> config.Config:
     return config.load({"KESTRA_CONFIGURATION": yaml.safe_dump(tree)})
+
+
+def test_reads_a_file_where_the_environment_has_no_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "application.yml"
+    path.write_text(yaml.safe_dump(GOOD))
+    environment = {"MICRONAUT_CONFIG_FILES": str(path)}
+    assert config.load(environment) == load(GOOD)
+    other = GOOD | {"micronaut": {"server": {"port": 1}}}
+    environment["KESTRA_CONFIGURATION"] = yaml.safe_dump(other)
+    assert config.load(environment) == load(other)
+
+
+@pytest.mark.parametrize("content", [None, b"password: [hidden", b"- hidden", b"hidden: \xff"])
+def test_a_bad_file_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "application.yml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(config.ConfigError, match=str(path)) as raised:
+        config.load({"MICRONAUT_CONFIG_FILES": str(path)})
+    assert "hidden" not in str(raised.value)
 
 
 def test_reads_keys_in_camel_and_kebab_case() -> None:
