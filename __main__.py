@@ -26,6 +26,8 @@ postgres = Postgres(
     PostgresArgs(
         placement,
         settings.postgres_image,
+        settings.postgres_memory,
+        cpus=settings.postgres_cpus,
         major_version=settings.postgres_major,
         port=settings.postgres_port,
         password=settings.postgres_password,
@@ -49,7 +51,13 @@ databases = Databases(
 
 taxi = TaxiSource(
     "files",
-    TaxiSourceArgs(placement, settings.files_image, settings.taxi_source, settings.taxi_folder),
+    TaxiSourceArgs(
+        placement,
+        settings.files_image,
+        settings.files_memory,
+        settings.taxi_source,
+        settings.taxi_folder,
+    ),
 )
 
 kestra = KestraServer(
@@ -57,6 +65,8 @@ kestra = KestraServer(
     KestraServerArgs(
         placement,
         settings.kestra_image,
+        settings.kestra_memory,
+        cpus=settings.kestra_cpus,
         port=settings.kestra_port,
         management_port=settings.kestra_management_port,
         username=settings.admin_email,
@@ -71,6 +81,7 @@ kestra = KestraServer(
             "WAREHOUSE_USERNAME": databases.etl.user,
             "WAREHOUSE_PASSWORD": databases.etl.password,
         },
+        environment=settings.kestra_environment,
         docker_socket=settings.kestra_docker_socket,
     ),
 )
@@ -80,6 +91,7 @@ pgadmin = PgAdmin(
     PgAdminArgs(
         placement,
         settings.pgadmin_image,
+        settings.pgadmin_memory,
         port=settings.pgadmin_port,
         email=settings.admin_email,
         password=settings.pgadmin_password,

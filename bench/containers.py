@@ -3,6 +3,7 @@
 import io
 import tarfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -12,10 +13,14 @@ from docker.models.containers import Container
 
 _HEALTHY_SECONDS = 300
 _POLL_SECONDS = 0.1
-# What the program writes into the container before its start: Docker does not list it.
-_PGADMIN_FOLDER = "/pgadmin4"
-_PGADMIN_FILES = ("servers.json", "pgpass")
-_INIT_FOLDER = "/docker-entrypoint-initdb.d"
+# What the program writes into a container before its start: Docker does not list it.
+_CONFIGURATION = "/app/confs/application.yml"
+_FILES = {
+    "postgres": ("/run/secrets/postgres-password",),
+    "kestra": (_CONFIGURATION,),
+    "pgadmin": ("/pgadmin4/servers.json", "/pgadmin4/pgpass", "/run/secrets/pgadmin-password"),
+}
+_INIT_SCRIPT = "/docker-entrypoint-initdb.d/kestra.sql"
 
 
 class Containers:
@@ -37,16 +42,13 @@ class Containers:
             str(container.name).rsplit("-", 1)[1]: container
             for container in client.containers.list(filters=belongs)
         }
-        pgadmin = self._containers["pgadmin"]
-        # As archives by alias, each with the folder that it goes to.
-        self._uploads = {
-            # What Pulumi's PostgreSQL provider makes: without it Kestra would not get healthy.
-            "postgres": [(_INIT_FOLDER, _init_script(self._containers["kestra"]))],
-            "pgadmin": [
-                (_PGADMIN_FOLDER, b"".join(pgadmin.get_archive(f"{_PGADMIN_FOLDER}/{name}")[0]))
-                for name in _PGADMIN_FILES
-            ],
+        self._files = {
+            alias: {path: _read(self._containers[alias], path) for path in paths}
+            for alias, paths in _FILES.items()
         }
+        # What Pulumi's PostgreSQL provider makes: without it Kestra would not get healthy.
+        script = _init_script(self._files["kestra"][_CONFIGURATION])
+        self._files["postgres"][_INIT_SCRIPT] = script
 
     def start(self) -> None:
         """Creates network, volumes and containers and waits until all of these are healthy.
@@ -78,8 +80,8 @@ class Containers:
         name = attributes["Name"].removeprefix("/")
         created = self._client.api.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
         container = self._client.containers.get(created["Id"])
-        for folder, archive in self._uploads.get(alias, ()):
-            container.put_archive(folder, archive)
+        if files := self._files.get(alias):
+            container.put_archive("/", _archive(files))
         container.start()
         deadline = time.monotonic() + _HEALTHY_SECONDS
         while container.attrs["State"].get("Health", {}).get("Status") != "healthy":
@@ -115,18 +117,30 @@ def _remove(container: Container) -> None:
     container.remove()
 
 
-def _init_script(kestra: Container) -> bytes:
-    """Returns a script that makes Kestra's role and database, as an archive."""
-    environment = dict(entry.split("=", 1) for entry in kestra.attrs["Config"]["Env"])
-    source = yaml.safe_load(environment["KESTRA_CONFIGURATION"])["datasources"]["postgres"]
+def _read(container: Container, path: str) -> bytes:
+    """Returns the content of a file in a container."""
+    data = b"".join(container.get_archive(path)[0])
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        file = archive.extractfile(archive.getmembers()[0])
+        assert file
+        return file.read()
+
+
+def _archive(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _init_script(configuration: bytes) -> bytes:
+    """Returns a script that makes Kestra's role and database."""
+    source = yaml.safe_load(configuration)["datasources"]["postgres"]
     role, database = source["username"], urlsplit(source["url"].removeprefix("jdbc:")).path[1:]
-    script = (
+    return (
         f"CREATE ROLE {role} LOGIN PASSWORD '{source['password']}';\n"
         f"CREATE DATABASE {database} OWNER {role};\n"
     ).encode()
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        entry = tarfile.TarInfo("kestra.sql")
-        entry.size = len(script)
-        archive.addfile(entry, io.BytesIO(script))
-    return buffer.getvalue()

@@ -145,6 +145,11 @@ class Stack:
             raise self.not_up()
         return {name: output.value for name, output in outputs.items()}
 
+    def page_url(self, service: str) -> str:
+        """Returns the URL for a browser of the page of a service that is up: kestra or pgadmin."""
+        # The state of a stack that was brought up by an older version has one URL for all.
+        return str(self.outputs.get(f"{service}Page") or self.outputs[f"{service}Url"])
+
     def environment(self, parts: Parts | None) -> dict[str, str]:
         """Returns the environment in which the Pulumi CLI works on this stack.
 

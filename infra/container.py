@@ -1,7 +1,7 @@
 """What the containers of the stack have in common: names, labels, volumes, ports, health checks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_docker as docker
@@ -33,6 +33,20 @@ class Placement:
     bind_address: str
     protect_volumes: bool
 
+    def page_url(self, port: int) -> str:
+        """Returns the URL of a page for a browser.
+
+        Cookies ignore ports: on one host name the pages of two stacks would overwrite each other's
+        sessions. Browsers resolve every name below localhost to loopback (RFC 6761, section 6.3);
+        other clients may not.
+
+        Args:
+            port: The published port.
+        """
+        is_local = self.host_name == "localhost"
+        host = f"{pulumi.get_stack()}.localhost" if is_local else self.host_name
+        return f"http://{host}:{port}"
+
 
 @dataclass(frozen=True)
 class ServiceArgs:
@@ -41,10 +55,14 @@ class ServiceArgs:
     Attributes:
         placement: Where it runs.
         image: The reference of the image, with tag or digest.
+        memory: The limit in MiB.
+        cpus: The limit in CPUs, such as 1.5, or None.
     """
 
     placement: Placement
     image: str
+    memory: int
+    cpus: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -87,12 +105,26 @@ def data_volume(name: str, placement: Placement, parent: pulumi.Resource) -> doc
     )
 
 
+def secret_file(path: str, content: pulumi.Input[str], mode: str) -> docker.ContainerUploadArgs:
+    """Declares a file with a secret: in no environment, nor in what Docker reports of a container.
+
+    Args:
+        path: Where the file is in the container.
+        content: The secret.
+        mode: The permissions, such as 0600; the file belongs to root.
+    """
+    return docker.ContainerUploadArgs(
+        file=path, content=pulumi.Output.secret(content), permissions=mode
+    )
+
+
 def service_container(
     alias: str,
     args: ServiceArgs,
     *,
     parent: pulumi.Resource,
     health: HealthCheck,
+    capabilities: Sequence[str],
     ports: Mapping[int, int] | None = None,
     envs: Mapping[str, pulumi.Input[str]] | None = None,
     volumes: Sequence[docker.ContainerVolumeArgs] = (),
@@ -102,7 +134,7 @@ def service_container(
     user: str | None = None,
     labels: Mapping[str, pulumi.Input[str]] | None = None,
     sysctls: Mapping[str, str] | None = None,
-    memory: int | None = None,
+    tmpfs: Sequence[str] = (),
     shm_size: int | None = None,
     stop_timeout: int = 30,
     depends_on: Sequence[pulumi.Resource] = (),
@@ -114,6 +146,7 @@ def service_container(
         args: what every service needs.
         parent: the component it belongs to.
         health: the health check.
+        capabilities: the capabilities that are not dropped, such as CAP_CHOWN.
         ports: published ports, from the port in the container to the one on the Docker host.
         envs: environment variables.
         volumes: what is mounted.
@@ -123,7 +156,8 @@ def service_container(
         user: the user inside the container; the image's own where None.
         labels: labels beyond those of the stack.
         sysctls: kernel parameters of the container.
-        memory: the limit in MiB.
+        tmpfs: folders in memory; with any, the rest of the root file system is read-only, so that
+            there can be no uploads.
         shm_size: the size of /dev/shm in MiB.
         stop_timeout: seconds between SIGTERM and SIGKILL.
         depends_on: what must be there before the container starts.
@@ -159,9 +193,15 @@ def service_container(
             for label, value in {**stack_labels(), **(labels or {})}.items()
         ],
         sysctls=sysctls,
-        memory=memory,
+        memory=args.memory,
         # Docker's own default, spelled out: it is read back and would show as a change.
-        memory_swap=2 * memory if memory else None,
+        memory_swap=2 * args.memory,
+        cpus=args.cpus,
+        # Without the prefix a capability would be read back with it, and show as a change.
+        capabilities=docker.ContainerCapabilitiesArgs(adds=capabilities, drops=["ALL"]),
+        security_opts=["no-new-privileges:true"],
+        read_only=bool(tmpfs),
+        tmpfs=dict.fromkeys(tmpfs, "") or None,
         shm_size=shm_size,
         restart="unless-stopped",
         log_driver="json-file",

@@ -9,6 +9,8 @@ import pulumi_docker as docker
 from infra.container import HealthCheck, ServiceArgs, service_container
 
 _ROOT = "/usr/share/nginx/html"
+# For port 80, and for workers of another user.
+_CAPABILITIES = ("CAP_CHOWN", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class TaxiSource(pulumi.ComponentResource):
             name,
             args,
             parent=self,
+            capabilities=_CAPABILITIES,
+            # What the image writes to (https://hub.docker.com/_/nginx, "read-only mode").
+            tmpfs=["/run", "/tmp", "/var/cache/nginx"],
             volumes=[
                 docker.ContainerVolumeArgs(
                     host_path=str(folder), container_path=_ROOT, read_only=True

@@ -9,13 +9,16 @@ import pulumi
 import pulumi_docker as docker
 import yaml
 
-from infra.container import HealthCheck, ServiceArgs, data_volume, service_container
+from infra.container import HealthCheck, ServiceArgs, data_volume, secret_file, service_container
 from infra.databases import Databases
 from infra.kestra import Connection
 from infra.passwords import generated_secret, password
 
 _API_PORT = 8080
 _MANAGEMENT_PORT = 8081
+# Micronaut reads it as the image's launcher would have it read KESTRA_CONFIGURATION, which every
+# script of a flow would find in its environment (gradle/jar/selfrun.sh in Kestra's repository).
+_CONFIGURATION_FILE = "/app/confs/application.yml"
 _STORAGE_PATH = "/app/storage"
 _WORKING_PATH = "/tmp/kestra-wd"  # where the documented set-up has it
 _DOCKER_SOCKET = "/var/run/docker.sock"
@@ -33,6 +36,17 @@ _SYSCTLS = {
     "net.ipv4.tcp_retries2": "8",
 }
 _CONNECTION_CHECK = 60_000  # milliseconds after which an idle connection of the pool is tested
+# Of the memory of the container; the rest is for scripts, and for DuckDB outside of the heap.
+_JAVA_OPTS = "-XX:MaxRAMPercentage=50"
+# The volume and the Docker socket are root's, the files of the image are the user kestra's, and
+# what scripts install as root changes its owner.
+_CAPABILITIES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID")
+_OPEN_ENDPOINTS = ("health", "prometheus")
+# Kestra's own configuration has some of these on, whatever endpoints.all says.
+_CLOSED_ENDPOINTS = (
+    *("beans", "caches", "env", "info", "loggers", "metrics"),
+    *("refresh", "routes", "stop", "threaddump"),
+)
 # The image promises neither curl nor wget.
 _HEALTH_CHECK = (
     f"exec 3<>/dev/tcp/127.0.0.1/{_MANAGEMENT_PORT}; "
@@ -47,22 +61,24 @@ class KestraServerArgs(ServiceArgs):
 
     Attributes:
         port: The published port of page and API on the Docker host.
-        management_port: The published port of health and metrics on the Docker host.
+        management_port: The published port of health and metrics on the Docker host, or None.
         username: The e-mail address that is the login.
         password: The login's password, or None for a generated one.
         databases: The databases; the server starts when they are complete.
         variables: What flows read as `{{ globals.<name> }}`.
         secrets: What flows read as `{{ secret('<NAME>') }}`.
+        environment: More environment variables of the server, which may be secrets.
         docker_socket: Whether the server gets the Docker socket.
     """
 
     port: int
-    management_port: int
+    management_port: int | None
     username: str
     password: str | None
     databases: Databases
     variables: Mapping[str, str]
     secrets: Mapping[str, pulumi.Input[str]]
+    environment: Mapping[str, str]
     docker_socket: bool
 
 
@@ -92,6 +108,7 @@ class KestraServer(pulumi.ComponentResource):
         super().__init__("podium:infra:KestraServer", name, None, opts)
         host = args.placement.host_name
         url = f"http://{host}:{args.port}"
+        page = args.placement.page_url(args.port)
         login_password = password(f"{name}-password", args.password, parent=self)
         self.connection = Connection(url, args.username, login_password)
         volume = data_volume(f"{name}-data", args.placement, parent=self)
@@ -99,20 +116,25 @@ class KestraServer(pulumi.ComponentResource):
             database_password=args.databases.kestra.password,
             password=login_password,
             encryption_key=generated_secret(f"{name}-encryption-key", parent=self),
-        ).apply(lambda secrets: yaml.safe_dump(_configuration(args, url, **secrets)))
+        ).apply(lambda secrets: yaml.safe_dump(_configuration(args, page, **secrets)))
         self.container = service_container(
             name,
             args,
             parent=self,
             command=["server", "standalone"],
-            # The volume and the Docker socket are owned by root.
             user="root",
+            capabilities=_CAPABILITIES,
             labels={"podium.databases": args.databases.names_id},
             envs={
-                "KESTRA_CONFIGURATION": pulumi.Output.secret(configuration),
+                "MICRONAUT_CONFIG_FILES": _CONFIGURATION_FILE,
+                "JAVA_OPTS": _JAVA_OPTS,
+                **{key: pulumi.Output.secret(value) for key, value in args.environment.items()},
+                # Open-source Kestra takes secrets from its environment only.
                 **{f"SECRET_{key}": _base64(value) for key, value in args.secrets.items()},
             },
-            ports={_API_PORT: args.port, _MANAGEMENT_PORT: args.management_port},
+            uploads=[secret_file(_CONFIGURATION_FILE, configuration, "0600")],
+            ports={_API_PORT: args.port}
+            | ({_MANAGEMENT_PORT: args.management_port} if args.management_port else {}),
             volumes=[
                 docker.ContainerVolumeArgs(volume_name=volume.name, container_path=_STORAGE_PATH),
                 *(_docker_runner_volumes() if args.docker_socket else ()),
@@ -130,10 +152,12 @@ class KestraServer(pulumi.ComponentResource):
         )
         self.outputs = {
             "kestraUrl": url,
-            "kestraManagementUrl": f"http://{host}:{args.management_port}",
+            "kestraPage": page,
             "kestraUser": args.username,
             "kestraPassword": login_password,
         }
+        if args.management_port:
+            self.outputs["kestraManagementUrl"] = f"http://{host}:{args.management_port}"
         self.register_outputs({"url": url, "password": login_password})
 
 
@@ -142,6 +166,11 @@ def _configuration(
 ) -> dict[str, Any]:
     """Returns Kestra's configuration (https://kestra.io/docs/configuration)."""
     return {
+        "endpoints": {
+            "all": {"enabled": False},
+            **{name: {"enabled": True} for name in _OPEN_ENDPOINTS},
+            **{name: {"enabled": False} for name in _CLOSED_ENDPOINTS},
+        },
         "datasources": {
             "postgres": {
                 "url": args.databases.kestra.jdbc_url,

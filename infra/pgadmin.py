@@ -11,15 +11,28 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from infra.container import HealthCheck, ServiceArgs, data_volume, service_container
+from infra.container import (
+    HealthCheck,
+    ServiceArgs,
+    data_volume,
+    physical_name,
+    secret_file,
+    service_container,
+)
 from infra.databases import Login
 from infra.passwords import password
 
-_PORT = 80
+# One that needs no privilege, so that `no-new-privileges` leaves it to every release of the image.
+_PORT = 8080
 _DATA_PATH = "/var/lib/pgadmin"
 _SERVERS_FILE = "/pgadmin4/servers.json"
 _PGPASS_FILE = "/pgadmin4/pgpass"
 _PGPASS_NAME = ".pgpass"
+_PASSWORD_FILE = "/run/secrets/pgadmin-password"
+# The image's user is in the group root.
+_SECRET_MODE = "0640"
+# The image has a Python with this capability, which does not start where it is dropped.
+_CAPABILITIES = ("CAP_NET_BIND_SERVICE",)
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,7 @@ class PgAdmin(pulumi.ComponentResource):
             name,
             args,
             parent=self,
+            capabilities=_CAPABILITIES,
             labels={"podium.databases": args.names_id},
             # The image copies a pgpass file at its first start only; a changed password must
             # arrive too. libpq reads the file only when nobody else can (mode 0600).
@@ -82,7 +96,10 @@ class PgAdmin(pulumi.ComponentResource):
             ],
             envs={
                 "PGADMIN_DEFAULT_EMAIL": args.email,
-                "PGADMIN_DEFAULT_PASSWORD": login_password,
+                "PGADMIN_DEFAULT_PASSWORD_FILE": _PASSWORD_FILE,
+                "PGADMIN_LISTEN_PORT": str(_PORT),
+                # Of PGADMIN_CONFIG_... the values are Python literals.
+                "PGADMIN_CONFIG_SESSION_COOKIE_NAME": repr(f"pga4_{physical_name('session')}"),
                 "PGADMIN_SERVER_JSON_FILE": _SERVERS_FILE,
                 # Otherwise the file is read at the first start only.
                 "PGADMIN_REPLACE_SERVERS_ON_STARTUP": "True",
@@ -92,7 +109,8 @@ class PgAdmin(pulumi.ComponentResource):
             },
             uploads=[
                 docker.ContainerUploadArgs(file=_SERVERS_FILE, content=_servers(args.databases)),
-                docker.ContainerUploadArgs(file=_PGPASS_FILE, content=pulumi.Output.secret(pgpass)),
+                secret_file(_PGPASS_FILE, pgpass, _SECRET_MODE),
+                secret_file(_PASSWORD_FILE, login_password, _SECRET_MODE),
             ],
             ports={_PORT: args.port},
             volumes=[
@@ -113,6 +131,7 @@ class PgAdmin(pulumi.ComponentResource):
         )
         self.outputs = {
             "pgadminUrl": url,
+            "pgadminPage": args.placement.page_url(args.port),
             "pgadminUser": args.email,
             "pgadminPassword": login_password,
         }

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from infra.container import HealthCheck, ServiceArgs, data_volume, service_container
+from infra.container import HealthCheck, ServiceArgs, data_volume, secret_file, service_container
 from infra.passwords import password
 
 _SUPERUSER = "postgres"
 _PORT = 5432
-_MEMORY_MIB = 2048
+_PASSWORD_FILE = "/run/secrets/postgres-password"
+# The entrypoint gives the data to the user postgres and becomes that user.
+_CAPABILITIES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID")
 # Parallel queries put their shared state into /dev/shm, of which Docker gives 64 MiB by default.
 _SHM_MIB = 256
 SERVER_SETTINGS = {
@@ -91,7 +93,9 @@ class Postgres(pulumi.ComponentResource):
             name,
             args,
             parent=self,
-            envs={"POSTGRES_USER": self.user, "POSTGRES_PASSWORD": self.password},
+            capabilities=_CAPABILITIES,
+            envs={"POSTGRES_USER": self.user, "POSTGRES_PASSWORD_FILE": _PASSWORD_FILE},
+            uploads=[secret_file(_PASSWORD_FILE, self.password, "0600")],
             command=[
                 "postgres",
                 *(
@@ -106,7 +110,6 @@ class Postgres(pulumi.ComponentResource):
                     volume_name=self.volume.name, container_path=_data_path(args.major_version)
                 )
             ],
-            memory=_MEMORY_MIB,
             shm_size=_SHM_MIB,
             # While it initialises its data the server listens on its socket only, not on TCP.
             health=HealthCheck(

@@ -5,6 +5,7 @@ program reads `pulumi.Config`. All errors are collected and reported in one mess
 """
 
 import ipaddress
+import json
 import os
 import re
 import shlex
@@ -54,6 +55,17 @@ _FIRST_KESTRA = (1, 2)
 _REGISTRY = re.compile(rf"{_PATH_PART}(?::[0-9]{{1,5}})?(?:/{_PATH_PART})*")
 
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_OWN_VARIABLES = frozenset(
+    {
+        "KESTRA_CONFIGURATION",
+        "MICRONAUT_CONFIG_FILES",
+        "SECRET_WAREHOUSE_USERNAME",
+        "SECRET_WAREHOUSE_PASSWORD",
+    }
+)
+
+
 class SettingsError(pulumi.RunError):
     """The configuration is invalid; the message lists every error with its fix."""
 
@@ -62,6 +74,54 @@ def _port(value: str) -> int:
     if _PORT.fullmatch(value) and 1024 <= int(value) <= 65535:
         return int(value)
     raise ValueError("must be a port from 1024 to 65535")
+
+
+def _optional_port(value: str) -> int | None:
+    return None if value == "0" else _port(value)
+
+
+def _memory(least: int) -> BeforeValidator:
+    def check(value: str) -> int:
+        if re.fullmatch(r"[1-9][0-9]{0,6}", value) and int(value) >= least:
+            return int(value)
+        raise ValueError(f"must be a number of MiB, {least} or more")
+
+    return BeforeValidator(check)
+
+
+def _cpus(value: str) -> str:
+    # Docker's smallest part is a hundredth; written otherwise, it would show as a change.
+    if re.fullmatch(r"(?:0|[1-9][0-9]{0,3})(?:\.[0-9]?[1-9])?", value) and value != "0":
+        return value
+    raise ValueError("must be a number of CPUs such as 2 or 1.5")
+
+
+def _environment(value: str) -> dict[str, str]:
+    try:
+        variables = json.loads(value or "{}")
+    except ValueError:
+        variables = None
+    if not isinstance(variables, dict):
+        raise ValueError("must be a mapping of environment variables")
+    for name, content in variables.items():
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError(f"must not have the variable {name}: letters, digits, underscores")
+        if name in _OWN_VARIABLES:
+            raise ValueError(f"must not have the variable {name}, which Podium sets itself")
+        if isinstance(content, dict | list) or content is None:
+            raise ValueError(f"must have a text for the variable {name}")
+        _check_placeholder(str(content))
+    return {
+        name: content if isinstance(content, str) else json.dumps(content)
+        for name, content in variables.items()
+    }
+
+
+def _check_placeholder(value: str) -> str:
+    """Refuses what Micronaut, which reads Kestra's configuration, replaces by a property."""
+    if "${" in value:
+        raise ValueError("must not contain ${")
+    return value
 
 
 def _days(value: str) -> int:
@@ -163,6 +223,7 @@ def _email(value: str) -> str:
     # Kestra knows no others, and HTTP's login has no fixed form for them.
     if not value.isascii():
         raise ValueError("must be an e-mail address of ASCII characters")
+    _check_placeholder(value)
     # The library and the options with which pgAdmin validates its own login.
     try:
         validate_email(value, check_deliverability=False)
@@ -179,7 +240,7 @@ def _source(value: str) -> str:
         raise ValueError("must be an http or https URL, or a folder")
     if not is_url:
         _check_folder(value)
-    return value
+    return _check_placeholder(value)
 
 
 def _check_folder(value: str) -> None:
@@ -208,8 +269,7 @@ def _kestra_password(value: str) -> str:
     strong = 8 <= len(value) <= 256 and all(
         re.search(kind, value) for kind in ("[A-Z]", "[a-z]", "[0-9]")
     )
-    # Micronaut, which reads Kestra's configuration, replaces ${...} by a property.
-    if strong and value.isprintable() and "${" not in value:
+    if strong and value.isprintable() and "${" not in value:  # see _check_placeholder
         return value
     raise ValueError(
         "must have 8 to 256 characters with A to Z, a to z and a digit among them, and must not "
@@ -231,6 +291,10 @@ class _Group:
     kind: str
 
 
+def _checked(check: Any) -> AfterValidator:
+    return AfterValidator(lambda value: value and check(value))
+
+
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Port = Annotated[int, BeforeValidator(_port), _Group("port")]
 Days = Annotated[int, BeforeValidator(_days)]
@@ -243,10 +307,8 @@ Role = Annotated[str, AfterValidator(_role), AfterValidator(_identifier), _Group
 Password = Annotated[
     str | None, BeforeValidator(lambda value: value or None), _Group("password"), Field(repr=False)
 ]
-
-
-def _checked(check: Any) -> AfterValidator:
-    return AfterValidator(lambda value: value and check(value))
+# None stands for no limit.
+Cpus = Annotated[str | None, BeforeValidator(lambda value: value or None), _checked(_cpus)]
 
 
 class Settings(BaseModel):
@@ -263,7 +325,7 @@ class Settings(BaseModel):
     host_name: Annotated[str, AfterValidator(_host_name)]
     postgres_port: Port
     kestra_port: Port
-    kestra_management_port: Port
+    kestra_management_port: Annotated[int | None, BeforeValidator(_optional_port), _Group("port")]
     pgadmin_port: Port
     registry_prefix: Annotated[str, AfterValidator(_registry_prefix)]
     postgres_image: Annotated[Image, AfterValidator(_postgres_image)]
@@ -285,7 +347,17 @@ class Settings(BaseModel):
     taxi_source: Annotated[str, AfterValidator(_source)]
     schedules_enabled: Flag
     retention_days: Days
+    kestra_environment: Annotated[
+        dict[str, str], BeforeValidator(_environment), _Group("environment"), Field(repr=False)
+    ]
     kestra_docker_socket: Flag
+    # Below these PostgreSQL's own settings, Kestra's Java machine and pgAdmin do not fit.
+    postgres_memory: Annotated[int, _memory(1024)]
+    kestra_memory: Annotated[int, _memory(1024)]
+    pgadmin_memory: Annotated[int, _memory(512)]
+    files_memory: Annotated[int, _memory(64)]
+    postgres_cpus: Cpus
+    kestra_cpus: Cpus
     protect_volumes: Flag
 
     @field_validator("postgres_image", "kestra_image", "pgadmin_image", "files_image")
@@ -320,7 +392,8 @@ class Settings(BaseModel):
     @property
     def ports(self) -> dict[str, int]:
         """The published ports by their keys, such as postgresPort."""
-        return {to_camel(name): getattr(self, name) for name in _fields("port")}
+        ports = {to_camel(name): getattr(self, name) for name in _fields("port")}
+        return {key: port for key, port in ports.items() if port}
 
     @classmethod
     def load(cls) -> Self:
@@ -382,6 +455,8 @@ def _error(project: str, key: str, value: str, reason: str, example: str | None 
     """Returns an error and the command that fixes it; the example is the key's default."""
     if key in map(to_camel, _fields("password")):
         shown, fix = "[secret]", f"--secret {key}"
+    elif key in map(to_camel, _fields("environment")):
+        shown, fix = "[secret]", f"--path {key}.<name> <value>"
     else:
         shown, fix = f'"{value}"', f"{key} {example or shlex.quote(_default(key))}"
     return f"  {project}:{key} = {shown} {reason}.\n      pulumi config set {fix}"

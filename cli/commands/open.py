@@ -16,7 +16,7 @@ REPORT = PROJECT_FOLDER / "build/report.html"
 def open_page(stack: Stack, page: str) -> None:
     """Open a page in the browser: Kestra's, pgAdmin's, or the report."""
     if page != "report":
-        url = str(stack.outputs[f"{page}Url"])
+        url = stack.page_url(page)
     elif REPORT.exists():
         url = REPORT.as_uri()
     else:

@@ -217,8 +217,8 @@ def _configure(stack: Stack, config: Mapping[str, str]) -> None:
 def _print_ends(stack: Stack) -> None:
     """Prints where the services answer, and which do not."""
     outputs = stack.outputs
-    console.print(f"\nKestra:    {outputs['kestraUrl']} as {outputs['kestraUser']}")
-    console.print(f"pgAdmin:   {outputs['pgadminUrl']} as {outputs['pgadminUser']}")
+    console.print(f"\nKestra:    {stack.page_url('kestra')} as {outputs['kestraUser']}")
+    console.print(f"pgAdmin:   {stack.page_url('pgadmin')} as {outputs['pgadminUser']}")
     console.print(f"Passwords: {stack.podium} urls --show-passwords")
     for service, container in list_containers(stack).items():
         if container.status != "running":

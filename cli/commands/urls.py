@@ -15,8 +15,8 @@ def urls(stack: Stack, show_passwords: bool) -> None:
     server = f"{outputs['postgresHost']}:{outputs['postgresPort']}"
     warehouse = f"{server}/{outputs['warehouseDatabase']}"
     logins = [
-        ("Kestra", outputs["kestraUrl"], "kestra"),
-        ("pgAdmin", outputs["pgadminUrl"], "pgadmin"),
+        ("Kestra", stack.page_url("kestra"), "kestra"),
+        ("pgAdmin", stack.page_url("pgadmin"), "pgadmin"),
         ("Warehouse, to read", warehouse, "reader"),
         ("Warehouse, to write", warehouse, "etl"),
         ("PostgreSQL's superuser", server, "postgres"),
@@ -30,7 +30,8 @@ def urls(stack: Stack, show_passwords: bool) -> None:
         ]
         for what, where, login in logins
     ]
-    rows.append(["Kestra's health and metrics", outputs["kestraManagementUrl"], "", ""])
+    if url := outputs.get("kestraManagementUrl"):
+        rows.append(["Kestra's health and metrics", url, "", ""])
     print_table(("What", "Where", "User", "Password"), rows)
     if not show_passwords:
         click.echo(f"Passwords: {stack.podium} urls --show-passwords")

@@ -1,6 +1,7 @@
 """The whole program under Pulumi mocks."""
 
 import contextlib
+import json
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +56,7 @@ def configure(secrets: dict[str, str] | None = None, /, **config: object) -> Non
 
 
 def _engine_text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return json.dumps(value) if isinstance(value, bool | dict) else str(value)
 
 
 def deploy(
@@ -82,3 +83,8 @@ def deploy(
 def environment(container: Resource) -> dict[str, str]:
     """Returns the environment variables of a container."""
     return dict(env.split("=", 1) for env in container.inputs["envs"])
+
+
+def files(container: Resource) -> dict[str, str]:
+    """Returns the files that are written into a container, by their paths in it."""
+    return {upload["file"]: upload["content"] for upload in container.inputs["uploads"]}

@@ -31,12 +31,14 @@ from tests.unit.harness import (
     ROLE,
     VOLUME,
     environment,
+    files,
     run,
 )
 
 SERVICE: dict[str, Any] = {
     "placement": Placement("lan", "docker.example.com", "192.0.2.1", protect_volumes=False),
     "image": "image:1",
+    "memory": 512,
 }
 
 POSTGRES = PostgresArgs(**SERVICE, major_version=17, port=15432, password="superuser's")
@@ -72,6 +74,7 @@ def kestra(**changes: Any) -> Deployment:
             databases=databases(),
             variables={"answer": "42", "yes": "no"},
             secrets={"PLAIN": "one", "SECRET": pulumi.Output.secret("two")},
+            environment={},
             docker_socket=False,
         )
         server = KestraServer("kestra", replace(args, **changes))
@@ -98,11 +101,6 @@ def pgadmin(role_password: str = "browser's", **changes: Any) -> Deployment:
     return run(declare)
 
 
-def uploads(deployment: Deployment) -> dict[str, str]:
-    container = deployment.one(CONTAINER, "pgadmin")
-    return {upload["file"]: upload["content"] for upload in container.inputs["uploads"]}
-
-
 def test_network_gives_its_name_on_the_docker_host():
     deployment = run(lambda: pulumi.export("name", Network("lan").network_name))
     assert deployment.one(NETWORK, "lan").parent == "podium:infra:Network::lan"
@@ -116,9 +114,9 @@ def test_network_gives_its_name_on_the_docker_host():
             lambda password: run(
                 lambda: Postgres("postgres", replace(POSTGRES, password=password))
             ),
-            "POSTGRES_PASSWORD",
+            "POSTGRES_PASSWORD_FILE",
         ),
-        (lambda password: pgadmin(password=password), "PGADMIN_DEFAULT_PASSWORD"),
+        (lambda password: pgadmin(password=password), "PGADMIN_DEFAULT_PASSWORD_FILE"),
     ],
     ids=["postgres", "pgadmin"],
 )
@@ -130,8 +128,9 @@ def test_a_password_is_generated_unless_it_is_given(
     (container,) = deployment.all(CONTAINER)
     name = f"{container.name}-password"
     assert [item.name for item in deployment.all(PASSWORD)] == ([] if password else [name])
-    assert environment(container)[variable] == password or f"generated-{name}-1A"
-    assert container.plain["envs"] == "[secret]"
+    path = environment(container)[variable]
+    assert files(container)[path] == (password or f"generated-{name}-1A")
+    assert container.plain["uploads"] == "[secret]"
 
 
 def test_postgres_publishes_its_port_on_the_bind_address():
@@ -172,10 +171,18 @@ def test_databases_log_in_as_the_superuser_through_the_published_port():
 
 
 def test_kestra_gets_variables_as_text_and_its_secrets_encoded():
-    deployment = kestra(password="Given1-password")
-    envs = environment(deployment.one(CONTAINER, "kestra"))
-    configuration = yaml.safe_load(envs.pop("KESTRA_CONFIGURATION"))
-    assert envs == {"SECRET_PLAIN": "b25l", "SECRET_SECRET": "dHdv"}
+    deployment = kestra(
+        password="Given1-password", environment={"JAVA_OPTS": "-Xmx1g", "SECRET_MINE": "bWluZQ=="}
+    )
+    container = deployment.one(CONTAINER, "kestra")
+    envs = environment(container)
+    configuration = yaml.safe_load(files(container)[envs.pop("MICRONAUT_CONFIG_FILES")])
+    assert envs == {
+        "JAVA_OPTS": "-Xmx1g",
+        "SECRET_MINE": "bWluZQ==",
+        "SECRET_PLAIN": "b25l",
+        "SECRET_SECRET": "dHdv",
+    }
     assert configuration["kestra"]["variables"] == {"globals": {"answer": "42", "yes": "no"}}
     assert configuration["datasources"]["postgres"] == {
         "url": "jdbc:postgresql://db:5432/conductor?tcpKeepAlive=true",
@@ -189,13 +196,19 @@ def test_kestra_gets_variables_as_text_and_its_secrets_encoded():
         "username": "admin@example.com",
         "password": "Given1-password",
     }
-    assert deployment.one(CONTAINER, "kestra").plain["envs"] == "[secret]"
+    assert (container.plain["envs"], container.plain["uploads"]) == ("[secret]", "[secret]")
 
 
 def test_kestra_owns_the_shared_paths():
     container = kestra(docker_socket=True).one(CONTAINER, "kestra")
     assert container.inputs["user"] == "root"
+    assert [port["internal"] for port in container.inputs["ports"]] == [8080, 8081]
     assert len(container.inputs["volumes"]) == 3
+
+
+def test_the_management_port_is_published_on_demand():
+    container = kestra(management_port=None).one(CONTAINER, "kestra")
+    assert [port["internal"] for port in container.inputs["ports"]] == [8080]
 
 
 @contextmanager
@@ -232,8 +245,9 @@ def test_kestra_is_healthy_when_its_management_port_says_so(status: int, healthy
 
 def test_pgadmin_has_every_database_registered():
     deployment = pgadmin()
-    envs = environment(deployment.one(CONTAINER, "pgadmin"))
-    servers = json.loads(uploads(deployment)[envs["PGADMIN_SERVER_JSON_FILE"]])
+    container = deployment.one(CONTAINER, "pgadmin")
+    path = environment(container)["PGADMIN_SERVER_JSON_FILE"]
+    servers = json.loads(files(container)[path])
     shared = {
         "Group": "Podium",
         "Host": "db",
@@ -256,8 +270,9 @@ def test_pgadmin_has_every_database_registered():
 )
 def test_pgadmin_gets_the_role_password_escaped_for_libpq(password: str, escaped: str):
     deployment = pgadmin(role_password=password)
-    assert uploads(deployment)["/pgadmin4/pgpass"] == f"db:5432:*:browser:{escaped}\n"
-    assert deployment.one(CONTAINER, "pgadmin").plain["uploads"] == "[secret]"
+    container = deployment.one(CONTAINER, "pgadmin")
+    assert files(container)["/pgadmin4/pgpass"] == f"db:5432:*:browser:{escaped}\n"
+    assert container.plain["uploads"] == "[secret]"
 
 
 @pytest.mark.parametrize(

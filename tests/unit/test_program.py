@@ -1,6 +1,8 @@
 """The whole program: what it declares with its defaults, and what its settings change."""
 
+import ast
 import base64
+import json
 import os
 import subprocess
 import sys
@@ -39,6 +41,7 @@ from tests.unit.harness import (
     VOLUME,
     deploy,
     environment,
+    files,
 )
 
 SERVICES = ("postgres", "kestra", "pgadmin")
@@ -55,9 +58,14 @@ def mounts(container: Resource) -> list[tuple[str, str]]:
 
 
 def kestra_configuration(deployment: Deployment) -> dict[str, Any]:
-    envs = environment(deployment.one(CONTAINER, "kestra"))
-    configuration: dict[str, Any] = yaml.safe_load(envs["KESTRA_CONFIGURATION"])
+    container = deployment.one(CONTAINER, "kestra")
+    path = environment(container)["MICRONAUT_CONFIG_FILES"]
+    configuration: dict[str, Any] = yaml.safe_load(files(container)[path])
     return configuration
+
+
+def password_file(container: Resource, variable: str) -> str:
+    return files(container)[environment(container)[variable]]
 
 
 # Names and places
@@ -128,8 +136,8 @@ def test_the_services_meet_on_one_bridge_network_under_their_aliases(platform: D
     ("service", "ports"),
     [
         ("postgres", {5432: 5432}),
-        ("kestra", {8080: 8080, 8081: 8081}),
-        ("pgadmin", {80: 8085}),
+        ("kestra", {8080: 8080}),
+        ("pgadmin", {8080: 8085}),
     ],
 )
 def test_ports_are_published_on_loopback(platform: Deployment, service: str, ports: dict[int, int]):
@@ -152,7 +160,7 @@ def test_ports_and_address_follow_the_settings():
         ("0.0.0.0", 5432, 15432),
         ("0.0.0.0", 8080, 18080),
         ("0.0.0.0", 8081, 18081),
-        ("0.0.0.0", 80, 18085),
+        ("0.0.0.0", 8080, 18085),
     }
 
 
@@ -189,7 +197,7 @@ def test_the_data_path_follows_the_major_version(image: str, path: str):
     [
         ("postgres", "pg_isready -h 127.0.0.1 -U postgres", "30s", 120, 10),
         ("kestra", "/dev/tcp/127.0.0.1/8081", "2m0s", 300, 3),
-        ("pgadmin", "http://localhost:80/misc/ping", "2m0s", 300, 10),
+        ("pgadmin", "http://localhost:8080/misc/ping", "2m0s", 300, 10),
     ],
 )
 def test_up_waits_until_the_service_is_healthy(
@@ -220,6 +228,106 @@ def test_services_restart_and_keep_a_bounded_log(platform: Deployment, service: 
     assert inputs["restart"] == "unless-stopped"
     assert inputs["logDriver"] == "json-file"
     assert inputs["logOpts"] == {"max-size": "10m", "max-file": "3"}
+
+
+CAPABILITIES_OF_ROOT = {
+    *("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"),
+    *("CAP_SETGID", "CAP_SETUID"),
+}
+
+
+@pytest.mark.parametrize(
+    ("service", "capabilities", "memory", "folders"),
+    [
+        ("postgres", CAPABILITIES_OF_ROOT, 2048, None),
+        ("kestra", CAPABILITIES_OF_ROOT, 4096, None),
+        ("pgadmin", {"CAP_NET_BIND_SERVICE"}, 1024, None),
+        (
+            "files",
+            {"CAP_CHOWN", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID"},
+            256,
+            {"/run", "/tmp", "/var/cache/nginx"},
+        ),
+    ],
+)
+def test_a_container_has_what_it_needs_and_no_more(
+    service: str,
+    capabilities: set[str],
+    memory: int,
+    folders: set[str] | None,
+    tmp_path: Path,
+):
+    inputs = deploy(taxiSource=tmp_path).one(CONTAINER, service).inputs
+    assert inputs["capabilities"]["drops"] == ["ALL"]
+    assert set(inputs["capabilities"]["adds"]) == capabilities
+    assert inputs["securityOpts"] == ["no-new-privileges:true"]
+    assert (inputs["memory"], inputs["memorySwap"]) == (memory, 2 * memory)
+    assert inputs.get("cpus") is None
+    assert "privileged" not in inputs
+    # Docker writes no file into a container that is read-only.
+    assert inputs["readOnly"] is not bool(inputs["uploads"])
+    assert set(inputs.get("tmpfs") or ()) == (folders or set())
+
+
+def test_limits_follow_the_settings(tmp_path: Path):
+    memory = {"postgres": 1025, "kestra": 1026, "pgadmin": 1027, "files": 1028}
+    settings: dict[str, Any] = {f"{service}Memory": limit for service, limit in memory.items()}
+    deployment = deploy(taxiSource=tmp_path, postgresCpus="1.5", kestraCpus="2", **settings)
+    containers = {item.name: item.inputs for item in deployment.all(CONTAINER)}
+    assert {name: inputs["memory"] for name, inputs in containers.items()} == memory
+    assert {name: inputs.get("cpus") for name, inputs in containers.items()} == {
+        "postgres": "1.5",
+        "kestra": "2",
+        "pgadmin": None,
+        "files": None,
+    }
+
+
+def test_no_secret_is_in_an_environment_but_those_of_flows():
+    variables = {"SECRET_MINE": "bWluZQ==", "JAVA_OPTS": "-Xmx2g"}
+    deployment = deploy({"kestraEnvironment": json.dumps(variables)})
+    hidden = {f"generated-{item.name}-1A": item.name for item in deployment.all(PASSWORD)}
+    hidden |= {base64.b64encode(key.encode()).decode(): name for key, name in hidden.items()}
+    for container in deployment.all(CONTAINER):
+        names = {
+            variable: hidden[value]
+            for variable, value in environment(container).items()
+            if value in hidden
+        }
+        only = {"SECRET_WAREHOUSE_PASSWORD": "etl-role-password"}
+        assert names == (only if container.name == "kestra" else {})
+    envs = environment(deployment.one(CONTAINER, "kestra"))
+    assert variables.items() <= envs.items()
+    assert "bWluZQ==" not in repr([item.plain for item in deployment.resources])
+
+
+@pytest.mark.parametrize(
+    ("service", "path", "mode"),
+    [
+        ("postgres", "/run/secrets/postgres-password", "0600"),
+        ("kestra", "/app/confs/application.yml", "0600"),
+        # Which the user of the image reads as one of the group root.
+        ("pgadmin", "/run/secrets/pgadmin-password", "0640"),
+        ("pgadmin", "/pgadmin4/pgpass", "0640"),
+    ],
+)
+def test_files_with_secrets_are_for_their_service_only(
+    platform: Deployment, service: str, path: str, mode: str
+):
+    uploads = platform.one(CONTAINER, service).inputs["uploads"]
+    assert [item["permissions"] for item in uploads if item["file"] == path] == [mode]
+
+
+def test_each_stack_has_a_cookie_of_its_own(platform: Deployment):
+    cookies = [
+        environment(item.one(CONTAINER, "pgadmin"))["PGADMIN_CONFIG_SESSION_COOKIE_NAME"]
+        for item in (platform, deploy(stack_name="other"))
+    ]
+    # The image writes it into a module of Python.
+    assert list(map(ast.literal_eval, cookies)) == [
+        "pga4_podium-test-session",
+        "pga4_podium-other-session",
+    ]
 
 
 def test_kestra_has_longer_to_stop_than_it_gives_its_tasks(platform: Deployment):
@@ -276,7 +384,7 @@ def test_postgresql_is_set_up_for_bulk_loads_and_ends_sessions_of_killed_clients
         "client_connection_check_interval": "10s",
         "tcp_user_timeout": "90s",
     }
-    assert (inputs["memory"], inputs["shmSize"]) == (2048, 256)
+    assert inputs["shmSize"] == 256
 
 
 def test_kestra_is_configured_with_typed_values():
@@ -288,7 +396,15 @@ def test_kestra_is_configured_with_typed_values():
         kestraRole="kestra_owner",
     )
     encryption_key = base64.b64encode(b"generated-kestra-encryption-key-1A").decode()
+    closed = (
+        *("all", "beans", "caches", "env", "info", "loggers"),
+        *("metrics", "refresh", "routes", "stop", "threaddump"),
+    )
     assert kestra_configuration(deployment) == {
+        "endpoints": {
+            **{name: {"enabled": False} for name in closed},
+            **{name: {"enabled": True} for name in ("health", "prometheus")},
+        },
         "datasources": {
             "postgres": {
                 "url": "jdbc:postgresql://postgres:5432/kestra_gr%C3%B6%C3%9Fe?tcpKeepAlive=true",
@@ -394,7 +510,7 @@ def test_postgresql_is_managed_by_its_superuser_once_it_runs(platform: Deploymen
     container = platform.one(CONTAINER, "postgres")
     login = {"host": "localhost", "port": "5432", "username": "postgres", "sslmode": "disable"}
     assert login.items() <= provider.inputs.items()
-    assert provider.inputs["password"] == environment(container)["POSTGRES_PASSWORD"]
+    assert provider.inputs["password"] == password_file(container, "POSTGRES_PASSWORD_FILE")
     assert container.key in provider.depends_on
     for item in platform.resources:
         if item.type in IN_POSTGRESQL:
@@ -658,11 +774,12 @@ def test_triggers_run_unless_schedules_are_off(
 def test_outputs_say_where_everything_is(platform: Deployment):
     assert platform.plain_outputs == {
         "kestraUrl": "http://localhost:8080",
-        "kestraManagementUrl": "http://localhost:8081",
+        "kestraPage": "http://test.localhost:8080",
         "kestraUser": "admin@example.com",
         "kestraPassword": "[secret]",
         "kestraDatabase": "kestra",
         "pgadminUrl": "http://localhost:8085",
+        "pgadminPage": "http://test.localhost:8085",
         "pgadminUser": "admin@example.com",
         "pgadminPassword": "[secret]",
         "postgresHost": "localhost",
@@ -687,20 +804,30 @@ def test_outputs_say_where_everything_is(platform: Deployment):
 def test_the_secret_outputs_are_the_passwords_in_use(platform: Deployment):
     outputs = platform.outputs
     roles = {item.inputs["name"]: item.inputs["password"] for item in platform.all(ROLE)}
-    containers = {item.name: environment(item) for item in platform.all(CONTAINER)}
+    containers = {item.name: item for item in platform.all(CONTAINER)}
     basic_auth = kestra_configuration(platform)["kestra"]["server"]["basic-auth"]
     assert outputs["etlPassword"] == roles["etl"]
     assert outputs["readerPassword"] == roles["reader"]
-    assert outputs["postgresPassword"] == containers["postgres"]["POSTGRES_PASSWORD"]
-    assert outputs["pgadminPassword"] == containers["pgadmin"]["PGADMIN_DEFAULT_PASSWORD"]
+    assert outputs["postgresPassword"] == password_file(
+        containers["postgres"], "POSTGRES_PASSWORD_FILE"
+    )
+    assert outputs["pgadminPassword"] == password_file(
+        containers["pgadmin"], "PGADMIN_DEFAULT_PASSWORD_FILE"
+    )
     assert outputs["kestraPassword"] == basic_auth["password"]
 
 
 def test_urls_carry_the_host_name():
-    deployment = deploy(hostName="docker.example.com", kestraPort=9090, pgadminPort=9091)
-    assert deployment.outputs["kestraUrl"] == "http://docker.example.com:9090"
+    deployment = deploy(
+        hostName="docker.example.com",
+        kestraPort=9090,
+        pgadminPort=9091,
+        kestraManagementPort=8081,
+    )
+    for output, port in (("kestraUrl", 9090), ("kestraPage", 9090), ("pgadminUrl", 9091)):
+        assert deployment.outputs[output] == f"http://docker.example.com:{port}"
+    assert deployment.outputs["pgadminPage"] == "http://docker.example.com:9091"
     assert deployment.outputs["kestraManagementUrl"] == "http://docker.example.com:8081"
-    assert deployment.outputs["pgadminUrl"] == "http://docker.example.com:9091"
     assert deployment.outputs["postgresHost"] == "docker.example.com"
     assert deployment.one(POSTGRESQL, "databases").inputs["host"] == "docker.example.com"
 

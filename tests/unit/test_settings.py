@@ -1,5 +1,6 @@
 """The configuration: what is accepted, and what each error says."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -31,6 +32,8 @@ SOURCE = "must be an http or https URL, or a folder"
 ONE_LINE = "must be printable text on one line"
 COLON = "must not have a colon in it, as Docker cannot mount such a folder"
 NO_FOLDER = "must be a folder that exists: Docker would create an empty one"
+PLACEHOLDER = "must not contain ${"
+CPUS = "must be a number of CPUs such as 2 or 1.5"
 KESTRA = (
     "must be Kestra 1.2 or later: the plugins of older ones split SQL inside $$, so that taxi_load "
     "fails"
@@ -115,6 +118,16 @@ BAD = [
     ("taxiSource", "/data:taxi", COLON),
     ("taxiSource", "no/such/folder", NO_FOLDER),
     ("taxiSource", __file__, NO_FOLDER),
+    ("adminEmail", "${user}@example.com", PLACEHOLDER),
+    ("taxiSource", "https://example.com/${taxi}", PLACEHOLDER),
+    ("postgresMemory", "1023", "must be a number of MiB, 1024 or more"),
+    ("kestraMemory", "4g", "must be a number of MiB, 1024 or more"),
+    ("pgadminMemory", "", "must be a number of MiB, 512 or more"),
+    ("filesMemory", "0", "must be a number of MiB, 64 or more"),
+    ("postgresCpus", "0", CPUS),
+    ("postgresCpus", "01", CPUS),
+    ("kestraCpus", "1.50", CPUS),
+    ("kestraCpus", "two", CPUS),
     ("schedulesEnabled", "True", FLAG),
     ("retentionDays", "0", DAYS),
     ("retentionDays", "-1", DAYS),
@@ -188,6 +201,28 @@ def test_a_bad_password_is_explained_but_not_shown(key: str, value: str, reason:
         "1 setting is invalid; nothing was changed.\n"
         f"  podium:{key} = [secret] {reason}.\n"
         f"      pulumi config set --secret {key}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ("hidden", "must be a mapping of environment variables"),
+        (["hidden"], "must be a mapping of environment variables"),
+        ({"MY-NAME": "hidden"}, "must not have the variable MY-NAME: letters, digits, underscores"),
+        (
+            {"KESTRA_CONFIGURATION": "hidden"},
+            "must not have the variable KESTRA_CONFIGURATION, which Podium sets itself",
+        ),
+        ({"LIST": ["hidden"]}, "must have a text for the variable LIST"),
+        ({"URL": "hidden ${user}"}, PLACEHOLDER),
+    ],
+)
+def test_a_bad_environment_of_kestra_is_explained_but_not_shown(variables: object, reason: str):
+    assert error(kestraEnvironment=json.dumps(variables)) == (
+        "1 setting is invalid; nothing was changed.\n"
+        f"  podium:kestraEnvironment = [secret] {reason}.\n"
+        "      pulumi config set --path kestraEnvironment.<name> <value>"
     )
 
 
@@ -267,6 +302,18 @@ GOOD = [
     ("warehouseDatabase", "_taxi$2019", "warehouse_database", "_taxi$2019"),
     ("etlRole", "größe", "etl_role", "größe"),
     ("adminEmail", "o'brien@example.com", "admin_email", "o'brien@example.com"),
+    ("kestraManagementPort", "0", "kestra_management_port", None),
+    ("kestraMemory", "1024", "kestra_memory", 1024),
+    ("postgresCpus", "", "postgres_cpus", None),
+    ("kestraCpus", "1.5", "kestra_cpus", "1.5"),
+    ("kestraCpus", "0.05", "kestra_cpus", "0.05"),
+    ("kestraEnvironment", "", "kestra_environment", {}),
+    (
+        "kestraEnvironment",
+        '{"JAVA_OPTS": "-Xmx1g", "TRIES": 5, "DEBUG": true}',
+        "kestra_environment",
+        {"JAVA_OPTS": "-Xmx1g", "TRIES": "5", "DEBUG": "true"},
+    ),
     ("schedulesEnabled", "false", "schedules_enabled", False),
     ("retentionDays", "36500", "retention_days", 36500),
     ("kestraDockerSocket", "true", "kestra_docker_socket", True),
@@ -352,8 +399,10 @@ def test_passwords_not_set_are_left_to_be_generated():
     assert set(passwords(load()).values()) == {None}
 
 
-def test_passwords_do_not_show_in_the_representation():
-    assert "Correct4horse" not in repr(load({"kestraPassword": "Correct4horse"}))
+def test_secrets_do_not_show_in_the_representation():
+    environment = json.dumps({"SECRET_KEY": "Correct4horse"})
+    settings = load({"kestraPassword": "Correct4horse", "kestraEnvironment": environment})
+    assert "Correct4horse" not in repr(settings)
 
 
 def test_the_program_reads_every_key_that_the_project_declares_and_no_other(
@@ -375,7 +424,7 @@ def test_the_program_reads_every_key_that_the_project_declares_and_no_other(
 @pytest.mark.parametrize("key", PROJECT["config"])
 def test_the_project_gives_every_key_a_default_of_its_type_and_one_sentence(key: str):
     declared = PROJECT["config"][key]
-    types = {"string": str, "integer": int, "boolean": bool}
+    types = {"string": str, "integer": int, "boolean": bool, "object": dict}
     assert set(declared) == {"type", "default", "description"}
     assert type(declared["default"]) is types[declared["type"]]
     assert re.fullmatch(r"[A-Z][^.]*(\.\S[^.]*)*\.", declared["description"])

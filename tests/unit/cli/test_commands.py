@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import webbrowser
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +19,11 @@ from tests.unit.cli.command_line import OFFLINE_STACK, CommandLine, Ended
 
 OUTPUTS = {
     "kestraUrl": "http://localhost:8080",
-    "kestraManagementUrl": "http://localhost:8081",
+    "kestraPage": "http://dev.localhost:8080",
     "kestraUser": "me@example.com",
     "kestraPassword": "kestra-secret",
     "pgadminUrl": "http://localhost:8085",
+    "pgadminPage": "http://dev.localhost:8085",
     "pgadminUser": "me@example.com",
     "pgadminPassword": "pgadmin-secret",
     "postgresHost": "localhost",
@@ -192,11 +194,19 @@ def test_unknown_role_is_named_with_those_there_are(command: CommandLine) -> Non
 
 @pytest.mark.parametrize(
     ("words", "url"),
-    [([], "http://localhost:8080"), (["pgadmin"], "http://localhost:8085")],
+    [([], "http://dev.localhost:8080"), (["pgadmin"], "http://dev.localhost:8085")],
 )
+@pytest.mark.parametrize("is_old", [False, True])
 def test_open_prints_the_url_and_opens_it(
-    command: CommandLine, monkeypatch: pytest.MonkeyPatch, words: list[str], url: str
+    command: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    url: str,
+    is_old: bool,
 ) -> None:
+    if is_old:  # It has no outputs for browsers.
+        url = url.replace("dev.", "")
+        command.set(outputs={key: OUTPUTS[key] for key in OUTPUTS if not key.endswith("Page")})
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", opened.append)
     assert command.run("open", *words) == Ended(0, f"{url}\n", "")
@@ -231,7 +241,10 @@ def test_urls_hide_passwords_unless_asked(command: CommandLine) -> None:
     assert hidden.endswith(f"Passwords: {SHOW}\n")
     for name in ("kestra", "pgadmin", "postgres", "etl", "reader"):
         assert f"{name}-secret" in shown
-    assert "localhost:5432/ny_taxi  reader" in shown
+    assert re.search(r"localhost:5432/ny_taxi +reader ", shown)
+    assert "metrics" not in shown
+    command.set(outputs=OUTPUTS | {"kestraManagementUrl": "http://localhost:8081"})
+    assert "health and metrics  http://localhost:8081" in command.run("urls").stdout
 
 
 def test_stacks_are_listed_with_their_parts(command: CommandLine) -> None:
