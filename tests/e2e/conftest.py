@@ -121,9 +121,11 @@ def first_up(
     project: Project, docker_client: docker.DockerClient
 ) -> Iterator[subprocess.CompletedProcess[str]]:
     """The first `make up` of the stack, which is deleted at the end whatever happens."""
-    (project.folder / f"Pulumi.{_STACK}.yaml").write_text(
-        json.dumps({"config": {"podium:taxiSource": str(project.taxi_folder)}})
-    )
+    settings = {
+        "podium:taxiSource": str(project.taxi_folder),
+        "podium:kestraManagementPort": 8081,
+    }
+    (project.folder / f"Pulumi.{_STACK}.yaml").write_text(json.dumps({"config": settings}))
     yield project.make("up")
     project.make("down")
 
@@ -133,3 +135,17 @@ def outputs(project: Project, first_up: subprocess.CompletedProcess[str]) -> dic
     """The outputs of the stack after its first `up`."""
     assert first_up.returncode == 0, first_up.stdout + first_up.stderr
     return project.outputs()
+
+
+@pytest.fixture(scope="session")
+def role_passwords(project: Project, outputs: dict[str, Any]) -> dict[str, str]:
+    """The passwords of all roles: those of Kestra and pgAdmin stand in no output."""
+    roles = {
+        item["outputs"]["name"]: item["outputs"]["password"]
+        for item in project.resources()
+        if item["type"] == "postgresql:index/role:Role"
+    }
+    return {
+        role: json.loads(secret["plaintext"]) if isinstance(secret, dict) else secret
+        for role, secret in roles.items()
+    } | {outputs["postgresUser"]: outputs["postgresPassword"]}

@@ -18,6 +18,7 @@ _PLACEHOLDERS = (
     (r"Duration: \S+", "Duration: N"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "MOMENT"),
     (r"^\d\d:\d\d:\d\d", "TIME"),
+    (rf"\b{_STACK}\.localhost", "dev.localhost"),
     (r"localhost:\d+", "localhost:PORT"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
     (r"execution \w+", "execution ID"),
