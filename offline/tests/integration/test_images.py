@@ -385,7 +385,16 @@ class TestNginx:
     def test_serves_the_files_of_its_root_and_logs_requests(self, run: Run, tmp_path: Path) -> None:
         tmp_path.chmod(0o755)
         tmp_path.joinpath("trips.csv.gz").write_bytes(b"\x1f\x8bdata")
-        container = run(NGINX, port=80, volumes=[f"{tmp_path}:/usr/share/nginx/html:ro"])
+        container = run(
+            NGINX,
+            port=80,
+            volumes=[f"{tmp_path}:/usr/share/nginx/html:ro"],
+            read_only=True,
+            tmpfs=dict.fromkeys(("/run", "/tmp", "/var/cache/nginx"), ""),
+            cap_drop=["ALL"],
+            cap_add=["CHOWN", "NET_BIND_SERVICE", "SETGID", "SETUID"],
+            security_opt=["no-new-privileges:true"],
+        )
         served = answer(lambda: get(container, "/trips.csv.gz"))
         assert (served.status_code, served.content) == (200, b"\x1f\x8bdata")
         assert get(container, "/missing.csv.gz").status_code == 404
