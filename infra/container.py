@@ -199,9 +199,9 @@ def service_container(
         cpus=args.cpus,
         # Without the prefix a capability would be read back with it, and show as a change.
         capabilities=docker.ContainerCapabilitiesArgs(adds=capabilities, drops=["ALL"]),
-        security_opts=["no-new-privileges:true"],
+        security_opts=["no-new-privileges"],
         read_only=bool(tmpfs),
-        tmpfs=dict.fromkeys(tmpfs, "") or None,
+        tmpfs=dict.fromkeys(tmpfs, "rw") or None,
         shm_size=shm_size,
         restart="unless-stopped",
         log_driver="json-file",

@@ -109,7 +109,7 @@ def test_containers_have_what_they_need_and_no_more(
     for container in containers:
         host = container.attrs["HostConfig"]
         assert (host["CapDrop"], host["Privileged"]) == (["ALL"], False)
-        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        assert host["SecurityOpt"] == ["no-new-privileges"]
         assert host["Memory"] > 0
         assert not container.attrs["State"]["OOMKilled"]
 

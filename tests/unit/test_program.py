@@ -260,7 +260,7 @@ def test_a_container_has_what_it_needs_and_no_more(
     inputs = deploy(taxiSource=tmp_path).one(CONTAINER, service).inputs
     assert inputs["capabilities"]["drops"] == ["ALL"]
     assert set(inputs["capabilities"]["adds"]) == capabilities
-    assert inputs["securityOpts"] == ["no-new-privileges:true"]
+    assert inputs["securityOpts"] == ["no-new-privileges"]
     assert (inputs["memory"], inputs["memorySwap"]) == (memory, 2 * memory)
     assert inputs.get("cpus") is None
     assert "privileged" not in inputs
