@@ -53,17 +53,8 @@ _KESTRA_RELEASE = re.compile(r"(?:^|/)kestra/kestra:v?(\d+)\.(\d+)", re.ASCII)
 # Kestra 1.2.0, of 2026-01-13, are the first that surely have it.
 _FIRST_KESTRA = (1, 2)
 _REGISTRY = re.compile(rf"{_PATH_PART}(?::[0-9]{{1,5}})?(?:/{_PATH_PART})*")
-
-
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_OWN_VARIABLES = frozenset(
-    {
-        "KESTRA_CONFIGURATION",
-        "MICRONAUT_CONFIG_FILES",
-        "SECRET_WAREHOUSE_USERNAME",
-        "SECRET_WAREHOUSE_PASSWORD",
-    }
-)
+_OWN_VARIABLES = frozenset({"KESTRA_CONFIGURATION", "MICRONAUT_CONFIG_FILES"})
 
 
 class SettingsError(pulumi.RunError):
@@ -108,6 +99,9 @@ def _environment(value: str) -> dict[str, str]:
             raise ValueError(f"must not have the variable {name}: letters, digits, underscores")
         if name in _OWN_VARIABLES:
             raise ValueError(f"must not have the variable {name}, which Podium sets itself")
+        if name.startswith("SECRET_"):
+            # There `validate` finds the names of all secrets.
+            raise ValueError(f"must not have {name}: secrets of flows are in __main__.py")
         if isinstance(content, dict | list) or content is None:
             raise ValueError(f"must have a text for the variable {name}")
         _check_placeholder(str(content))
@@ -454,12 +448,12 @@ def _unknown(project: str, known: Collection[str]) -> Iterator[str]:
 def _error(project: str, key: str, value: str, reason: str, example: str | None = None) -> str:
     """Returns an error and the command that fixes it; the example is the key's default."""
     if key in map(to_camel, _fields("password")):
-        shown, fix = "[secret]", f"--secret {key}"
+        shown, fix = "[secret]", f"set --secret {key}"
     elif key in map(to_camel, _fields("environment")):
-        shown, fix = "[secret]", f"--path {key}.<name> <value>"
+        shown, fix = "[secret]", f"rm --path {key}.<name>"
     else:
-        shown, fix = f'"{value}"', f"{key} {example or shlex.quote(_default(key))}"
-    return f"  {project}:{key} = {shown} {reason}.\n      pulumi config set {fix}"
+        shown, fix = f'"{value}"', f"set {key} {example or shlex.quote(_default(key))}"
+    return f"  {project}:{key} = {shown} {reason}.\n      pulumi config {fix}"
 
 
 def _default(key: str) -> str:

@@ -172,14 +172,14 @@ def test_databases_log_in_as_the_superuser_through_the_published_port():
 
 def test_kestra_gets_variables_as_text_and_its_secrets_encoded():
     deployment = kestra(
-        password="Given1-password", environment={"JAVA_OPTS": "-Xmx1g", "SECRET_MINE": "bWluZQ=="}
+        password="Given1-password", environment={"JAVA_OPTS": "-Xmx1g", "TOKEN": "mine"}
     )
     container = deployment.one(CONTAINER, "kestra")
     envs = environment(container)
     configuration = yaml.safe_load(files(container)[envs.pop("MICRONAUT_CONFIG_FILES")])
     assert envs == {
         "JAVA_OPTS": "-Xmx1g",
-        "SECRET_MINE": "bWluZQ==",
+        "TOKEN": "mine",
         "SECRET_PLAIN": "b25l",
         "SECRET_SECRET": "dHdv",
     }

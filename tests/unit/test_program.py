@@ -284,7 +284,7 @@ def test_limits_follow_the_settings(tmp_path: Path):
 
 
 def test_no_secret_is_in_an_environment_but_those_of_flows():
-    variables = {"SECRET_MINE": "bWluZQ==", "JAVA_OPTS": "-Xmx2g"}
+    variables = {"TOKEN": "bWluZQ==", "JAVA_OPTS": "-Xmx2g"}
     deployment = deploy({"kestraEnvironment": json.dumps(variables)})
     hidden = {f"generated-{item.name}-1A": item.name for item in deployment.all(PASSWORD)}
     hidden |= {base64.b64encode(key.encode()).decode(): name for key, name in hidden.items()}

@@ -214,6 +214,10 @@ def test_a_bad_password_is_explained_but_not_shown(key: str, value: str, reason:
             {"KESTRA_CONFIGURATION": "hidden"},
             "must not have the variable KESTRA_CONFIGURATION, which Podium sets itself",
         ),
+        (
+            {"SECRET_KEY": "hidden"},
+            "must not have SECRET_KEY: secrets of flows are in __main__.py",
+        ),
         ({"LIST": ["hidden"]}, "must have a text for the variable LIST"),
         ({"URL": "hidden ${user}"}, PLACEHOLDER),
     ],
@@ -222,7 +226,7 @@ def test_a_bad_environment_of_kestra_is_explained_but_not_shown(variables: objec
     assert error(kestraEnvironment=json.dumps(variables)) == (
         "1 setting is invalid; nothing was changed.\n"
         f"  podium:kestraEnvironment = [secret] {reason}.\n"
-        "      pulumi config set --path kestraEnvironment.<name> <value>"
+        "      pulumi config rm --path kestraEnvironment.<name>"
     )
 
 
@@ -400,7 +404,7 @@ def test_passwords_not_set_are_left_to_be_generated():
 
 
 def test_secrets_do_not_show_in_the_representation():
-    environment = json.dumps({"SECRET_KEY": "Correct4horse"})
+    environment = json.dumps({"TOKEN": "Correct4horse"})
     settings = load({"kestraPassword": "Correct4horse", "kestraEnvironment": environment})
     assert "Correct4horse" not in repr(settings)
 
