@@ -104,6 +104,9 @@ CASES: dict[type[Resource], tuple[Values, Values, Values]] = {
             "readOnly": True,
             "tty": True,
             "groupAdds": ["g"],
+            "cpus": "1.5",
+            "capabilities": {"adds": ["CAP_CHOWN"], "drops": ["ALL"]},
+            "securityOpts": ["no-new-privileges"],
             "logDriver": "local",
             "logOpts": {"max-size": "1m"},
             "stopSignal": "SIGINT",
@@ -116,6 +119,7 @@ CASES: dict[type[Resource], tuple[Values, Values, Values]] = {
             "memorySwap": 1024,
             "memoryReservation": 256,
             "cpuShares": 512,
+            "tmpfs": {"/t": "rw"},
             "healthcheck": {"tests": ["CMD", "false"]},
             "mounts": [{"target": "/n", "type": "volume", "source": "v"}],
             "destroyGraceSeconds": 9,
@@ -308,7 +312,7 @@ def _assert_names(sdk: ModuleType, name: str, table: Table) -> None:
         assert prop.output_only or prop_name in in_sdk
         nested = prop.element or prop
         if nested.fields and not prop.output_only:
-            singular = prop_name.removesuffix("s")
+            singular = prop_name.removesuffix("s") if prop.element else prop_name
             _assert_names(sdk, name + singular[0].upper() + singular[1:], nested.fields)
 
 
