@@ -176,7 +176,7 @@ def test_status_shows_what_runs(project: Project, outputs: dict[str, Any]) -> No
 
 
 def test_urls_logs_and_psql_reach_the_services(project: Project, outputs: dict[str, Any]) -> None:
-    assert outputs["kestraUrl"] in project.podium("urls").stdout
+    assert outputs["kestraPage"] in project.podium("urls").stdout
     assert outputs["readerPassword"] in project.podium("urls", "--show-passwords").stdout
     logs = project.podium("logs", "postgres", "--tail", "5")
     assert logs.returncode == 0
