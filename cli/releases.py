@@ -4,16 +4,14 @@ PostgreSQL reads the data of its own major version only. Kestra migrates its dat
 release starts, and no older one can read it then.
 """
 
-import io
 import re
-import tarfile
 from typing import Any
 
 import click
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from cli.services import list_containers
+from cli.services import list_containers, read_file
 from cli.stack import Stack
 from infra.settings import Settings
 
@@ -71,12 +69,9 @@ def _major_version(postgres: Container) -> int | None:
     """Returns the major version that created the data, or None where there is none."""
     environment = dict(item.split("=", 1) for item in postgres.attrs["Config"]["Env"])
     try:
-        chunks, _ = postgres.get_archive(f"{environment['PGDATA']}/PG_VERSION")
+        return int(read_file(postgres, f"{environment['PGDATA']}/PG_VERSION"))
     except NotFound:
         return None
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-        file = archive.extractfile("PG_VERSION")
-        return int(file.read()) if file else None
 
 
 def _migrated_to(postgres: Container, database: str) -> _Release | None:

@@ -1,5 +1,8 @@
 """The containers of a stack, as Docker has them."""
 
+import io
+import tarfile
+
 import click
 import docker
 from docker import DockerClient
@@ -31,6 +34,18 @@ def list_containers(stack: Stack) -> dict[str, Container]:
 def health_of(container: Container) -> str:
     """Returns what the health check of a container says, or nothing where it has none."""
     return str(container.attrs["State"].get("Health", {}).get("Status", ""))
+
+
+def read_file(container: Container, path: str) -> bytes:
+    """Returns the content of a file in a container.
+
+    Raises:
+        docker.errors.NotFound: there is no such file.
+    """
+    chunks, _ = container.get_archive(path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        file = archive.extractfile(archive.getmembers()[0])
+        return file.read() if file else b""
 
 
 def of_stack(stack: Stack) -> dict[str, str | list[str] | bool]:

@@ -18,7 +18,7 @@ _API_PORT = 8080
 _MANAGEMENT_PORT = 8081
 # Micronaut reads it as the image's launcher would have it read KESTRA_CONFIGURATION, which every
 # script of a flow would find in its environment (gradle/jar/selfrun.sh in Kestra's repository).
-_CONFIGURATION_FILE = "/app/confs/application.yml"
+CONFIGURATION_FILE = "/app/confs/application.yml"
 _STORAGE_PATH = "/app/storage"
 _WORKING_PATH = "/tmp/kestra-wd"  # where the documented set-up has it
 _DOCKER_SOCKET = "/var/run/docker.sock"
@@ -126,13 +126,13 @@ class KestraServer(pulumi.ComponentResource):
             capabilities=_CAPABILITIES,
             labels={"podium.databases": args.databases.names_id},
             envs={
-                "MICRONAUT_CONFIG_FILES": _CONFIGURATION_FILE,
+                "MICRONAUT_CONFIG_FILES": CONFIGURATION_FILE,
                 "JAVA_OPTS": _JAVA_OPTS,
                 **{key: pulumi.Output.secret(value) for key, value in args.environment.items()},
                 # Open-source Kestra takes secrets from its environment only.
                 **{f"SECRET_{key}": _base64(value) for key, value in args.secrets.items()},
             },
-            uploads=[secret_file(_CONFIGURATION_FILE, configuration, "0600")],
+            uploads=[secret_file(CONFIGURATION_FILE, configuration, "0600")],
             ports={_API_PORT: args.port}
             | ({_MANAGEMENT_PORT: args.management_port} if args.management_port else {}),
             volumes=[

@@ -17,9 +17,10 @@ from cli.backup import manifest as parts
 from cli.backup.manifest import Manifest
 from cli.backup.parts import Server, count_rows
 from cli.output import print_table
-from cli.services import list_containers
+from cli.services import list_containers, read_file
 from cli.stack import Stack
 from infra.kestra.client import KestraClient, KestraError
+from infra.kestra_server import CONFIGURATION_FILE
 
 _KESTRA_SECONDS = 60.0
 _ROLE = "postgresql:index/role:Role"
@@ -143,8 +144,7 @@ def _secret(server: Server, database: str, stack: Stack) -> str:
     if secret is None:
         return "not checked: no execution has one"
     container = list_containers(stack)["kestra"]
-    variables = dict(entry.split("=", 1) for entry in container.attrs["Config"]["Env"])
-    configuration = yaml.safe_load(variables["KESTRA_CONFIGURATION"])
+    configuration = yaml.safe_load(read_file(container, CONFIGURATION_FILE))
     key = base64.b64decode(configuration["kestra"]["encryption"]["secret-key"])
     sealed = base64.b64decode(secret)
     try:

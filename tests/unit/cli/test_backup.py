@@ -291,7 +291,7 @@ def test_secret_is_decrypted_by_the_key_of_the_server(
     used = base64.b64encode(key if same_key else os.urandom(32)).decode()
     configuration = yaml.safe_dump({"kestra": {"encryption": {"secret-key": used}}})
     container = command.docker.containers.get("podium-dev-kestra")
-    container.attrs["Config"] = {"Env": [f"KESTRA_CONFIGURATION={configuration}", "A=b"]}
+    container.files["/app/confs/application.yml"] = configuration.encode()
     assert check("_secret", Restored([execution]), "kestra", Stack("dev")) == result
 
 
