@@ -19,6 +19,7 @@ from docker import DockerClient
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
+from cli import offline
 from cli.environment import backend_url
 from cli.output import console, step
 from cli.processes import run_logged
@@ -97,6 +98,8 @@ def repair(stack: Stack, parts: Parts) -> None:
         names = [label(item["urn"]) for item in lost if item["type"].startswith("docker:")]
         also = "" if len(names) == len(lost) else ", with what was in them"
         console.print(f"Missing, created again{also}: {', '.join(names)}")
+    lost += [item for item in stack.resources if _is_rebuilt(client, item)]
+    if lost:
         kept = [item for item in stack.resources if item not in lost]
         urns = {item["urn"] for item in kept}
         stack.deployment["resources"] = [_with_references_to(urns, item) for item in kept]
@@ -220,6 +223,18 @@ def _lost(client: DockerClient, resources: Sequence[_Resource]) -> list[_Resourc
         if emptied:
             without_volume.add(resource["urn"])
     return lost
+
+
+def _is_rebuilt(client: DockerClient, resource: _Resource) -> bool:
+    """Returns whether an offline image was built anew since the stack took it.
+
+    Pulumi compares names, which stay, so that it would go on with the old image.
+    """
+    if resource["type"] != _IMAGE:
+        return False
+    name, image_id = resource["outputs"]["name"], resource["outputs"]["imageId"]
+    is_offline = name in offline.load_stack().config.values()
+    return is_offline and client.images.get(name).id != image_id
 
 
 def _is_attached(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cli import repair
-from tests.unit.cli.command_line import CommandLine
+from tests.unit.cli.command_line import OFFLINE_STACK, CommandLine
 from tests.unit.cli.fake_docker import Thing
 
 Resource = dict[str, Any]
@@ -63,7 +63,12 @@ def creating(item: Resource) -> Resource:
 
 
 network = resource(NETWORK, "network")
-image = resource(IMAGE, "postgres", id_="sha256:1postgres", outputs={"imageId": "sha256:1"})
+image = resource(
+    IMAGE,
+    "postgres",
+    id_="sha256:1postgres",
+    outputs={"imageId": "sha256:1", "name": "postgres:17"},
+)
 volume = resource(VOLUME, "postgres-data", id_="podium-dev-postgres-data")
 postgres = container("postgres", network, image, volume)
 provider = resource("pulumi:providers:postgresql", "databases", postgres)
@@ -228,6 +233,17 @@ def test_docker_host_without_anything_of_the_stack_is_refused(command: CommandLi
         "was removed: ./podium down, then ./podium up\n",
     )
     assert command.stack["resources"] == STATE
+
+
+def test_offline_image_that_was_built_anew_is_taken(command: CommandLine) -> None:
+    name = OFFLINE_STACK["config"]["postgresImage"]
+    old = image | {"outputs": {"imageId": "sha256:1", "name": name}}
+    command.set_state([old if item is image else item for item in STATE])
+    command.docker.images.add(Thing(name))
+    changing, resources = up(command)
+    assert changing == [IMPORT]
+    assert image["urn"] not in {item["urn"] for item in resources}
+    assert command.docker.containers.get("id-postgres").done == []
 
 
 def test_removed_image_is_looked_for_again(command: CommandLine) -> None:
