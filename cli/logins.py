@@ -1,9 +1,12 @@
-"""The passwords with which the stack's roles log in to PostgreSQL."""
+"""The passwords of the stack's roles in PostgreSQL, and of pgAdmin's login."""
 
+import json
+import re
 import subprocess
 from typing import Any
 
 import click
+import httpx
 import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
@@ -12,6 +15,16 @@ from cli.stack import Stack
 
 _ROLES = ("postgres", "etl", "reader")
 _WAIT_SECONDS = 10
+_REFUSED = "password authentication failed"
+# pgAdmin's own command line (https://www.pgadmin.org/docs/pgadmin4/latest/user_management.html),
+# which gets its arguments on standard input: every user of the machine can read a process's own.
+_PGADMIN_COMMAND = """\
+import json, runpy, sys
+sys.argv = ["setup.py", *json.loads({arguments!r})]
+sys.path.insert(0, "/pgadmin4")
+runpy.run_path("/pgadmin4/setup.py", run_name="__main__")
+"""
+_PGADMIN_TOKEN = re.compile(r'csrfToken&?#?\w*;?": "([^"]+)"')
 
 
 def set_password(stack: Stack, user: str, password: str) -> None:
@@ -33,10 +46,10 @@ def set_password(stack: Stack, user: str, password: str) -> None:
 
 
 def repair_logins(stack: Stack) -> None:
-    """Logs in as each role that the stack's outputs name, and sets passwords that are refused.
+    """Logs in as each role and user that the outputs name, and sets passwords that are refused.
 
-    PostgreSQL keeps the superuser's password of its first start, and the official plugins record
-    the new password of a role also where its update failed.
+    The official plugins record the new password of a role also where its update failed, and
+    pgAdmin keeps the password of its first start.
 
     Raises:
         click.ClickException: a role cannot log in for another reason.
@@ -45,12 +58,42 @@ def repair_logins(stack: Stack) -> None:
     for role in _ROLES:
         user, password = outputs[f"{role}User"], outputs[f"{role}Password"]
         reason = _refusal(outputs, user, password)
-        if "password authentication failed" in reason:
+        if _REFUSED in reason:
             set_password(stack, user, password)
             console.print(f"PostgreSQL had another password of {user}: it is set again.")
             reason = _refusal(outputs, user, password)
         if reason:
             raise click.ClickException(f"{user} cannot log in to PostgreSQL: {reason}")
+    if not _is_pgadmin_password(outputs):
+        _set_pgadmin_password(stack, outputs["pgadminUser"], outputs["pgadminPassword"])
+        console.print("pgAdmin had another password: it is set again.")
+
+
+def _is_pgadmin_password(outputs: dict[str, Any]) -> bool:
+    """Returns whether pgAdmin accepts the password; one that does not answer has no other."""
+    login = {"email": outputs["pgadminUser"], "password": outputs["pgadminPassword"]}
+    try:
+        with httpx.Client(base_url=outputs["pgadminUrl"], timeout=_WAIT_SECONDS) as browser:
+            token = _PGADMIN_TOKEN.search(browser.get("/login").text)
+            login["csrf_token"] = token[1] if token else ""
+            answer = browser.post("/authenticate/login", data=login)
+    except httpx.HTTPError:
+        return True
+    return "/browser" in answer.headers.get("location", "")
+
+
+def _set_pgadmin_password(stack: Stack, user: str, password: str) -> None:
+    # Without --admin the command fails (9.18), and the login is the one of an administrator.
+    arguments = json.dumps(["update-user", user, "--admin", "--password", password])
+    done = subprocess.run(
+        ["docker", "exec", "-i", stack.container_name("pgadmin"), "/venv/bin/python3", "-"],
+        input=_PGADMIN_COMMAND.format(arguments=arguments),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        reason = done.stderr.strip().rpartition("\n")[2]
+        raise click.ClickException(f"pgAdmin keeps its old password: {reason}")
 
 
 def _refusal(outputs: dict[str, Any], user: str, password: str) -> str:

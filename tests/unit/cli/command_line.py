@@ -10,11 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 import docker
+import httpx
 import psycopg
 import pytest
 
@@ -55,8 +58,9 @@ def note(call):
         calls.write(json.dumps([call, known]) + chr(10))
 
 
-# SQL with a password in it comes on standard input.
-note(" ".join([*words, "<", sys.stdin.read()] if "-qU" in words else words))
+# What has a password in it comes on standard input.
+is_given = "-qU" in words or words[-1] == "-"
+note(" ".join([*words, "<", sys.stdin.read()] if is_given else words))
 for beginning, message in state["failing"].items():
     if " ".join(words).startswith(beginning):
         sys.exit(message)
@@ -191,6 +195,11 @@ class CommandLine:
         self.refusals: dict[str, str] = {}
         fake = SimpleNamespace(connect=self._connect, OperationalError=psycopg.OperationalError)
         monkeypatch.setattr(logins, "psycopg", fake)
+        # The password of pgAdmin's login; None while it does not answer.
+        self.pgadmin_password: str | None = "Secret-1"
+        pgadmin = partial(httpx.Client, transport=httpx.MockTransport(self._log_in))
+        fake = SimpleNamespace(Client=pgadmin, HTTPError=httpx.HTTPError)
+        monkeypatch.setattr(logins, "httpx", fake)
         monkeypatch.setattr(offline, "FOLDER", self.folder / "offline")
         monkeypatch.setattr(settings, "_PROJECT_FILE", self.folder / "Pulumi.yaml")
         for name, module in list(sys.modules.items()):
@@ -210,6 +219,7 @@ class CommandLine:
                     "kestraPassword": "Secret-1",
                     "pgadminUrl": "http://localhost:8085",
                     "pgadminUser": "admin@example.com",
+                    "pgadminPassword": "Secret-1",
                     "postgresHost": "localhost",
                     "postgresPort": 5432,
                     "warehouseDatabase": "ny_taxi",
@@ -332,6 +342,17 @@ class CommandLine:
             process.send_signal(number)
         code = process.wait(timeout=30)
         return Ended(code, "", errors.read_text())
+
+    def _log_in(self, request: httpx.Request) -> httpx.Response:
+        """Answers as pgAdmin's login page does."""
+        if self.pgadmin_password is None:
+            raise httpx.ConnectError("Connection refused")
+        if request.url.path == "/login":
+            return httpx.Response(200, text='{"csrfToken": "t0ken"}')
+        login = dict(parse_qsl(request.content.decode()))
+        assert login["csrf_token"] == "t0ken"
+        page = "/browser/" if login["password"] == self.pgadmin_password else "/login"
+        return httpx.Response(302, headers={"location": page})
 
     def _connect(self, **arguments: Any) -> SimpleNamespace:
         """Connects to PostgreSQL, or is refused where a test says so."""

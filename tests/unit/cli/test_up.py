@@ -485,3 +485,34 @@ def test_password_of_the_superuser_is_set_before_the_update(command: CommandLine
         """< ALTER ROLE "postgres" PASSWORD 'Changed-1'""",
         UP,
     ]
+
+
+def test_changed_password_of_pgadmin_reaches_its_volume(command: CommandLine) -> None:
+    command.pgadmin_password = "Before-1"
+    result = up(command)
+    assert result.code == 0, result.stderr
+    assert "pgAdmin had another password: it is set again.\n" in result.stdout
+    (call,) = [call for call in command.calls if call.startswith("docker exec")]
+    words, _, script = call.partition(" < ")
+    assert words == "docker exec -i podium-dev-pgadmin /venv/bin/python3 -"
+    arguments = '["update-user", "admin@example.com", "--admin", "--password", "Secret-1"]'
+    assert arguments in script
+
+
+@pytest.mark.parametrize("password", ["Secret-1", None])
+def test_password_of_pgadmin_stays_where_it_is_right_or_unknown(
+    command: CommandLine, password: str | None
+) -> None:
+    command.pgadmin_password = password
+    assert up(command).code == 0
+    assert not [call for call in command.calls if call.startswith("docker exec")]
+
+
+def test_password_that_pgadmin_refuses_is_an_error(command: CommandLine) -> None:
+    command.pgadmin_password = "Before-1"
+    command.set(failing={"docker exec": "Traceback\nsqlite3.OperationalError: locked"})
+    result = up(command)
+    assert (result.code, result.stderr) == (
+        1,
+        "Error: pgAdmin keeps its old password: sqlite3.OperationalError: locked\n",
+    )
