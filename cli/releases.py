@@ -5,12 +5,14 @@ release starts, and no older one can read it then.
 """
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 from docker.errors import NotFound
 from docker.models.containers import Container
 
+from cli.backup.create import last_backup
 from cli.services import list_containers, read_file
 from cli.stack import Stack
 from infra.settings import Settings
@@ -19,7 +21,7 @@ _TAG = re.compile(r":v?(\d+)\.(\d+)")
 # Kestra 2.x names its migrations after the release that brought them: 2.0.04-basic-auth-password.
 _MIGRATIONS = "SELECT script_id FROM kestra_migration_history WHERE success"
 _MIGRATION = re.compile(r"^(\d+)\.(\d+)\.", re.MULTILINE)
-
+_RECENT = timedelta(days=1)
 _Release = tuple[int, int]
 
 
@@ -40,11 +42,22 @@ def check_releases(stack: Stack, settings: Settings) -> None:
     if wrote and wrote != settings.postgres_major:
         raise _refusal(stack, "postgres", f"PostgreSQL {wrote}", settings.postgres_image)
     wanted = _release(settings.kestra_image)
-    migrated = _migrated_to(postgres, _name_in_state(stack, "Database::kestra-database"))
-    written = migrated or _release(_name_in_state(stack, "RemoteImage::kestra"))
-    if wanted and written and wanted < written:
-        release = f"Kestra {written[0]}.{written[1]}"
+    runs = _release(_name_in_state(stack, "RemoteImage::kestra"))
+    written = _migrated_to(postgres, _name_in_state(stack, "Database::kestra-database")) or runs
+    if not wanted or not written:
+        return
+    release = f"Kestra {written[0]}.{written[1]}"
+    if wanted < written:
         raise _refusal(stack, "kestra", release, settings.kestra_image)
+    # Not every release has migrations: one that runs already has done its own.
+    if wanted > max(written, runs or written):
+        last = last_backup(stack)
+        if not last or datetime.now(UTC) - last[0] > _RECENT:
+            raise click.ClickException(
+                f"kestraImage is {settings.kestra_image}, which migrates the database of "
+                f"{release} for good; nothing was changed. Back it up first, at most a day "
+                f"before:\n  {stack.podium} backup"
+            )
 
 
 def _refusal(stack: Stack, service: str, wrote: str, image: str) -> click.ClickException:

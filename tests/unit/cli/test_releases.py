@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests.unit.cli.command_line import CommandLine
@@ -78,6 +80,8 @@ def test_database_of_a_newer_kestra_is_refused(
         ("kestra/kestra:v1.3.25", "", "kestra/kestra:v1.3.25"),
         # A release that failed before it changed the database may be undone.
         ("kestra/kestra:v2.1.0", "2.0.03-triggers\n", "kestra/kestra:v2.0.1"),
+        # A release without migrations of its own needs no backup at each `up`.
+        ("kestra/kestra:v2.1.0", "2.0.03-triggers\n", "kestra/kestra:v2.1.1"),
         ("kestra/kestra:v2.0.0", "2.0.03-triggers\n", "mirror:5000/kestra:latest"),
     ],
 )
@@ -86,3 +90,24 @@ def test_data_that_the_images_read_is_accepted(
 ) -> None:
     wrote(command, "17", before, migrations)
     assert up(command, kestraImage=image) == ""
+
+
+@pytest.mark.parametrize(
+    ("age", "refused"), [(None, True), (timedelta(hours=25), True), (timedelta(hours=23), False)]
+)
+def test_newer_kestra_needs_a_recent_backup(
+    command: CommandLine, age: timedelta | None, refused: bool
+) -> None:
+    wrote(command, "17", "kestra/kestra:v1.3.25")
+    if age:
+        last = f"{datetime.now(UTC) - age:%Y-%m-%dT%H:%M:%SZ} /backups/a.tar"
+        tags = command.stack["tags"] | {"podium:backup": last}
+        command.set(stacks={"dev": command.stack | {"tags": tags}})
+    error = up(command, kestraImage="kestra/kestra:v2.0.0")
+    assert bool(error) is refused
+    if error:
+        assert error == (
+            "kestraImage is kestra/kestra:v2.0.0, which migrates the database of Kestra 1.3 for "
+            "good; nothing was changed. Back it up first, at most a day before:\n"
+            "  ./podium backup\n"
+        )
