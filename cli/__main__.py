@@ -21,6 +21,7 @@ from cli.commands.psql import psql
 from cli.commands.pulumi import pulumi
 from cli.commands.report import report
 from cli.commands.restore import restore
+from cli.commands.rotate import rotate
 from cli.commands.run import run
 from cli.commands.schema import schema
 from cli.commands.stacks import stacks
@@ -98,7 +99,7 @@ def main(context: click.Context, name: str) -> None:
 
 for _command in (
     demo, up, down, run, status, logs, psql, open_page, urls, report, new, validate, test, stacks,
-    backup, restore, diff, schema, watch, pulumi,
+    backup, restore, rotate, diff, schema, watch, pulumi,
 ):  # fmt: skip
     main.add_command(_command)
 

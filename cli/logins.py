@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -27,7 +28,7 @@ runpy.run_path("/pgadmin4/setup.py", run_name="__main__")
 _PGADMIN_TOKEN = re.compile(r'csrfToken&?#?\w*;?": "([^"]+)"')
 
 
-def set_password(stack: Stack, user: str, password: str) -> None:
+def _set_password(stack: Stack, user: str, password: str) -> None:
     """Sets the password of a role, as the superuser inside the container, who needs none.
 
     Raises:
@@ -45,6 +46,20 @@ def set_password(stack: Stack, user: str, password: str) -> None:
     )
 
 
+def repair_superuser(stack: Stack, outputs: Mapping[str, Any]) -> None:
+    """Sets the superuser's password where PostgreSQL refuses the one that the providers will use.
+
+    The server keeps the password of its first start.
+
+    Args:
+        stack: the stack.
+        outputs: its outputs before the update, with that password.
+    """
+    user, password = outputs["postgresUser"], outputs["postgresPassword"]
+    if _REFUSED in _refusal(outputs, user, password):
+        _set_password(stack, user, password)
+
+
 def repair_logins(stack: Stack) -> None:
     """Logs in as each role and user that the outputs name, and sets passwords that are refused.
 
@@ -59,7 +74,7 @@ def repair_logins(stack: Stack) -> None:
         user, password = outputs[f"{role}User"], outputs[f"{role}Password"]
         reason = _refusal(outputs, user, password)
         if _REFUSED in reason:
-            set_password(stack, user, password)
+            _set_password(stack, user, password)
             console.print(f"PostgreSQL had another password of {user}: it is set again.")
             reason = _refusal(outputs, user, password)
         if reason:
@@ -96,7 +111,7 @@ def _set_pgadmin_password(stack: Stack, user: str, password: str) -> None:
         raise click.ClickException(f"pgAdmin keeps its old password: {reason}")
 
 
-def _refusal(outputs: dict[str, Any], user: str, password: str) -> str:
+def _refusal(outputs: Mapping[str, Any], user: str, password: str) -> str:
     """Returns why a role cannot log in, or nothing."""
     try:
         psycopg.connect(

@@ -4,6 +4,7 @@ import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from typing import Any
 
 import click
 import pulumi
@@ -11,7 +12,7 @@ from pulumi.automation import CommandError, ConfigValue, StackNotFoundError
 
 from cli import offline, ports, setup, stack_settings
 from cli.health import HealthWatch
-from cli.logins import repair_logins, set_password
+from cli.logins import repair_logins, repair_superuser
 from cli.output import console, step
 from cli.processes import run_logged
 from cli.releases import check_releases
@@ -45,20 +46,24 @@ def bring_up(stack: Stack) -> int:
         stack_settings.create_stack(stack.name)
         parts = None
     is_new = parts is None
+    before: dict[str, Any] = {}
     if parts is None:
         parts = choose_parts(stack)
     else:
         settings = _load_settings(stack)
-        _check_admin_email(stack, settings.admin_email)
+        outputs = stack.workspace.stack_outputs(stack.name)
+        before = {name: output.value for name, output in outputs.items()}
+        _check_admin_email(stack, before, settings.admin_email)
         check_releases(stack, settings)
+        if settings.postgres_password:
+            before["postgresPassword"] = settings.postgres_password
     chosen = stack_settings.load(stack.name)
     offline_stack = offline.load_stack()
     offline_images = offline_stack.images_of(chosen)
     offline.build_images(offline_images)
     repair(stack, parts)
-    if "postgresPassword" in chosen and _is_healthy(stack, "postgres"):
-        # The server keeps the password of its first start, and the providers use this one.
-        set_password(stack, "postgres", _load_settings(stack).postgres_password or "")
+    if before and _is_healthy(stack, "postgres"):
+        repair_superuser(stack, before)
     with HealthWatch(stack) as health:
         for _ in range(_ATTEMPTS):
             code, services = run_update(stack, parts, "up", "--skip-preview")
@@ -116,15 +121,15 @@ def _load_settings(stack: Stack) -> Settings:
         raise click.ClickException(stack.with_podium(str(error))) from error
 
 
-def _check_admin_email(stack: Stack, wanted: str) -> None:
+def _check_admin_email(stack: Stack, outputs: Mapping[str, Any], wanted: str) -> None:
     """Refuses another adminEmail than the one with which pgAdmin's volume was created."""
-    login = stack.workspace.stack_outputs(stack.name).get("pgadminUser")
-    if login and login.value != wanted:
+    login = outputs.get("pgadminUser")
+    if login and login != wanted:
         container = stack.container_name("pgadmin")
         raise click.ClickException(
-            f"adminEmail is {wanted}, but pgAdmin was set up with the login {login.value} and "
+            f"adminEmail is {wanted}, but pgAdmin was set up with the login {login} and "
             "keeps it; nothing was changed. Set it back:\n"
-            f"  {stack.podium} pulumi config set adminEmail {shlex.quote(login.value)}\n"
+            f"  {stack.podium} pulumi config set adminEmail {shlex.quote(login)}\n"
             "Or set up pgAdmin anew, without what was saved in it:\n"
             f"  docker rm -f {container} && docker volume rm {container}-data && "
             f"{stack.podium} pulumi up --refresh --yes"

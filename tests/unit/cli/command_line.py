@@ -102,7 +102,9 @@ match words:
         state_file = {key: stack[key] for key in ("resources", "pending_operations")}
         print(json.dumps({"version": 3, "deployment": state_file}))
     case ["pulumi", "stack", "export", "--show-secrets"]:
-        print(json.dumps({"plaintext": json.dumps(state["secret"])}))
+        secret = {"outputs": {"result": {"plaintext": json.dumps(state["secret"])}}}
+        resources = [item | secret for item in stack["resources"]]
+        print(json.dumps({"deployment": {"resources": resources}}))
     case ["pulumi", "stack", "import"]:
         stack |= {"pending_operations": [], **json.load(sys.stdin)["deployment"]}
     case ["pulumi", "refresh", "--yes", "--skip-preview", *_]:
@@ -135,6 +137,8 @@ match words:
             file.write_text(json.dumps(state))
             sys.exit(255)
         print_summary(create=1)
+    case ["pulumi", "up", "--yes", "--skip-preview", "--target-replace", *_]:
+        pass
     case ["pulumi", "destroy", "--yes", "--json"]:
         stack["resources"] = []
         print_summary(delete=1)

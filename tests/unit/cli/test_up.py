@@ -475,14 +475,20 @@ def test_limit_of_connections_is_no_failed_login(command: CommandLine) -> None:
     assert up(command).code == 0
 
 
-def test_password_of_the_superuser_is_set_before_the_update(command: CommandLine) -> None:
-    command.add_stack(tag="official", resources=3, postgresPassword="Changed-1")
+@pytest.mark.parametrize(
+    ("config", "password"), [({"postgresPassword": "Changed-1"}, "Changed-1"), ({}, "Secret-1")]
+)
+def test_password_that_the_superuser_lacks_is_set_before_the_update(
+    command: CommandLine, config: dict[str, str], password: str
+) -> None:
+    command.add_stack(tag="official", resources=3, **config)
+    command.refusals = {"postgres": REFUSED}
     command.docker.containers.add(Thing("id-postgres", "podium-dev-postgres"))
     result = up(command)
     assert result.code == 0, result.stderr
     assert [call for call in command.calls if "exec" in call or call == UP] == [
         "docker exec -i podium-dev-postgres psql -qU postgres -h /var/run/postgresql "
-        """< ALTER ROLE "postgres" PASSWORD 'Changed-1'""",
+        f"""< ALTER ROLE "postgres" PASSWORD '{password}'""",
         UP,
     ]
 
