@@ -12,7 +12,7 @@ from docker.errors import DockerException
 from docker.models.containers import Container
 
 from cli.output import console
-from cli.services import health_of, list_containers
+from cli.services import connect, health_of, list_containers
 from cli.stack import Stack
 
 # Kestra answers before it finds out that it cannot go on, and Docker starts it again.
@@ -40,8 +40,8 @@ class HealthWatch:
         Raises:
             docker.errors.DockerException: the Docker Engine does not answer.
         """
-        self._stack = stack
-        self._before = {_start_of(each) for each in list_containers(stack).values()}
+        self._stack, self._client = stack, connect()
+        self._before = {_start_of(each) for each in self._containers().values()}
         self._known = {container for container, _ in self._before}
         self._healthy_since: dict[tuple[str, str], float] = {}
         self._restarting_since: dict[str, float] = {}
@@ -80,7 +80,7 @@ class HealthWatch:
 
     def print_logs(self) -> None:
         """Prints the end of the log of each service that is unhealthy or restarts."""
-        for service, container in list_containers(self._stack).items():
+        for service, container in self._containers().items():
             health = health_of(container)
             if health == "unhealthy" or (health == "starting" and container.attrs["RestartCount"]):
                 self._logs[service] = _last_lines(container)
@@ -92,6 +92,9 @@ class HealthWatch:
                 f"The end of the log of {service}, which is not healthy:\n{log.rstrip()}", err=True
             )
 
+    def _containers(self) -> dict[str, Container]:
+        return list_containers(self._stack, self._client)
+
     def _watch(self) -> None:
         while not self._ended.wait(_LOOK_SECONDS):
             # A container may go while it is looked at; the update itself says more.
@@ -100,7 +103,7 @@ class HealthWatch:
 
     def _look(self) -> None:
         now = time.monotonic()
-        for service, container in list_containers(self._stack).items():
+        for service, container in self._containers().items():
             id_ = str(container.id)
             if health_of(container) == "healthy":
                 self._healthy_since.setdefault(_start_of(container), now)
@@ -115,7 +118,7 @@ class HealthWatch:
 
     def _unsteady(self) -> Iterator[str]:
         now = time.monotonic()
-        for service, container in list_containers(self._stack).items():
+        for service, container in self._containers().items():
             start = _start_of(container)
             since = 0.0 if start in self._before else self._healthy_since.get(start, now)
             if health_of(container) not in ("healthy", "") or now - since < _STEADY_SECONDS:

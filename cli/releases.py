@@ -13,7 +13,7 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 
 from cli.backup.create import last_backup
-from cli.services import list_containers, read_file
+from cli.services import SUPERUSER, list_containers, read_file
 from cli.stack import Stack
 from infra.settings import Settings
 
@@ -52,7 +52,7 @@ def check_releases(stack: Stack, settings: Settings) -> None:
     # Not every release has migrations: one that runs already has done its own.
     if wanted > max(written, runs or written):
         last = last_backup(stack)
-        if not last or datetime.now(UTC) - last[0] > _RECENT:
+        if not last or datetime.now(UTC) - last.created > _RECENT:
             raise click.ClickException(
                 f"kestraImage is {settings.kestra_image}, which migrates the database of "
                 f"{release} for good; nothing was changed. Back it up first, at most a day "
@@ -89,7 +89,7 @@ def _major_version(postgres: Container) -> int | None:
 
 def _migrated_to(postgres: Container, database: str) -> _Release | None:
     """Returns the latest release that migrated Kestra's database, or None before Kestra 2."""
-    command = ["psql", "-U", "postgres", "-h", "/var/run/postgresql", "-d", database, "-Atc"]
+    command = ["psql", *SUPERUSER, "-d", database, "-Atc"]
     found: Any = postgres.exec_run([*command, _MIGRATIONS])
     releases = _MIGRATION.findall(found.output.decode())
     return max(((int(major), int(minor)) for major, minor in releases), default=None)

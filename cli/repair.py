@@ -98,7 +98,7 @@ def repair(stack: Stack, parts: Parts) -> None:
         names = [label(item["urn"]) for item in lost if item["type"].startswith("docker:")]
         also = "" if len(names) == len(lost) else ", with what was in them"
         console.print(f"Missing, created again{also}: {', '.join(names)}")
-    lost += [item for item in stack.resources if _is_rebuilt(client, item)]
+    lost += _rebuilt(client, stack.resources)
     if lost:
         kept = [item for item in stack.resources if item not in lost]
         urns = {item["urn"] for item in kept}
@@ -225,16 +225,19 @@ def _lost(client: DockerClient, resources: Sequence[_Resource]) -> list[_Resourc
     return lost
 
 
-def _is_rebuilt(client: DockerClient, resource: _Resource) -> bool:
-    """Returns whether an offline image was built anew since the stack took it.
+def _rebuilt(client: DockerClient, resources: Sequence[_Resource]) -> list[_Resource]:
+    """Returns the offline images that were built anew since the stack took them.
 
     Pulumi compares names, which stay, so that it would go on with the old image.
     """
-    if resource["type"] != _IMAGE:
-        return False
-    name, image_id = resource["outputs"]["name"], resource["outputs"]["imageId"]
-    is_offline = name in offline.load_stack().config.values()
-    return is_offline and client.images.get(name).id != image_id
+    names = offline.load_stack().config.values()
+    return [
+        item
+        for item in resources
+        if item["type"] == _IMAGE
+        and (name := item["outputs"]["name"]) in names
+        and client.images.get(name).id != item["outputs"]["imageId"]
+    ]
 
 
 def _is_attached(

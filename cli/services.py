@@ -1,4 +1,4 @@
-"""The containers of a stack, as Docker has them."""
+"""The services of a stack: their containers, as Docker has them, and Kestra's API."""
 
 import io
 import tarfile
@@ -9,6 +9,10 @@ from docker import DockerClient
 from docker.models.containers import Container
 
 from cli.stack import Stack
+from infra.kestra.client import KestraClient
+
+# How PostgreSQL's programs log in inside its container, where the superuser needs no password.
+SUPERUSER = ("-U", "postgres", "-h", "/var/run/postgresql")
 
 
 def connect() -> DockerClient:
@@ -20,13 +24,28 @@ def connect() -> DockerClient:
     return docker.from_env(use_ssh_client=True)
 
 
-def list_containers(stack: Stack) -> dict[str, Container]:
+def connect_kestra(stack: Stack, wait: float) -> KestraClient:
+    """Returns a client of the stack's Kestra.
+
+    Args:
+        stack: the stack, which is up.
+        wait: seconds to retry while the server is unreachable.
+    """
+    login = (stack.outputs[key] for key in ("kestraUrl", "kestraUser", "kestraPassword"))
+    return KestraClient(*login, wait=wait)
+
+
+def list_containers(stack: Stack, client: DockerClient | None = None) -> dict[str, Container]:
     """Returns the containers of a stack by service, those that are stopped too.
+
+    Args:
+        stack: the stack.
+        client: a client for whoever looks often; a new one where None.
 
     Raises:
         docker.errors.DockerException: the Docker Engine does not answer.
     """
-    containers = connect().containers.list(all=True, filters=of_stack(stack))
+    containers = (client or connect()).containers.list(all=True, filters=of_stack(stack))
     prefix = stack.container_name("")
     return {str(item.name).removeprefix(prefix): item for item in containers}
 
@@ -50,7 +69,12 @@ def read_file(container: Container, path: str) -> bytes:
 
 def of_stack(stack: Stack) -> dict[str, str | list[str] | bool]:
     """Returns the filter by which Docker lists what belongs to a stack."""
-    return {"label": [f"podium.project={stack.project}", f"podium.stack={stack.short_name}"]}
+    return {"label": [f"{key}={value}" for key, value in labels_of(stack).items()]}
+
+
+def labels_of(stack: Stack) -> dict[str, str]:
+    """Returns the labels of what belongs to a stack."""
+    return {"podium.project": stack.project, "podium.stack": stack.short_name}
 
 
 def container_of(stack: Stack, service: str) -> str:

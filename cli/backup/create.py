@@ -23,9 +23,8 @@ from cli.backup.parts import (
 )
 from cli.output import transfer
 from cli.processes import PROJECT_FOLDER
-from cli.services import health_of, list_containers
+from cli.services import connect_kestra, health_of, list_containers
 from cli.stack import Stack
-from infra.kestra.client import KestraClient
 
 _SERVICES = ("postgres", "kestra", "pgadmin")
 # Under which Pulumi keeps when the last backup was made, and where it is.
@@ -160,6 +159,5 @@ def _check_secrets(stack: Stack) -> None:
 
 
 def _kestra_version(stack: Stack) -> str:
-    login = [stack.outputs[f"kestra{key}"] for key in ("Url", "User", "Password")]
-    with KestraClient(*login, wait=_KESTRA_SECONDS) as client:
+    with connect_kestra(stack, _KESTRA_SECONDS) as client:
         return client.version

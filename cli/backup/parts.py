@@ -17,9 +17,9 @@ import tenacity
 from psycopg.sql import SQL, Identifier
 
 from cli.backup.streams import read_from, write_to
+from cli.services import SUPERUSER
 from cli.stack import Stack
 
-_SUPERUSER = ("-U", "postgres", "-h", "/var/run/postgresql")
 # PostgreSQL 16 and later take zstd, which is faster than gzip and smaller.
 _FIRST_WITH_ZSTD = 16
 # Of pgAdmin's volume: what is copied by SQLite, what is only valid for running sessions, and the
@@ -204,7 +204,7 @@ class Server:
         return "clean"
 
     def _command(self, program: str, *options: str) -> list[str]:
-        return ["docker", "exec", "-i", self._container, program, *_SUPERUSER, *options]
+        return ["docker", "exec", "-i", self._container, program, *SUPERUSER, *options]
 
 
 def count_rows(connection: _Connection) -> dict[str, int]:

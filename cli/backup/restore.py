@@ -26,7 +26,7 @@ from cli.commands.up import bring_up, choose_parts
 from cli.output import console, step, transfer
 from cli.processes import PROJECT_FOLDER
 from cli.repair import remove_leftovers
-from cli.services import connect, health_of, list_containers, of_stack
+from cli.services import connect, health_of, labels_of, list_containers, of_stack
 from cli.stack import Stack
 
 # On a stack whose restore has begun and is not verified.
@@ -58,22 +58,16 @@ def restore(stack: Stack, path: Path, *, replace: bool) -> None:
         click.ClickException: the backup or the stack does not fit, and nothing was changed; or the
             restored stack differs from the backup.
     """
-    setup.start_docker()
-    checked = check_archive(path, stack)
+    checked, settings = _checked(path, stack)
     manifest, name = checked.archive.manifest, stack.name
-    settings = _local(checked.settings, manifest.project)
-    check_images(manifest, _by_key(settings))
     is_unfinished = _check_target(stack, replace=replace)
     console.print(f"Stack {manifest.stack}, {manifest.created:%Y-%m-%d %H:%M} UTC, into {name}")
     if stack.exists and stack.resources and not is_unfinished:
         saved = create(stack, None)
         console.print(f"What is replaced is in {saved}")
-    _begin(stack, checked, settings)
-    if bring_up(Stack(name)):
-        raise click.ClickException(f"Stack {name} did not come up: restore it once more.")
-    stack, verification = Stack(name), Verification()
-    _load(stack, checked)
-    verify_data(verification, stack, manifest)
+    stack, verification = _restore_data(
+        stack, checked, settings, f"Stack {name} did not come up: restore it once more."
+    )
     # The servers start, and what differs from the program is written once more.
     for item in stack.resources:
         if item["type"].startswith(_COMPARED):
@@ -104,28 +98,58 @@ def verify(path: Path, stack: Stack) -> None:
     Raises:
         click.ClickException: the backup cannot be restored, or differs afterwards.
     """
-    setup.start_docker()
-    checked = check_archive(path, stack)
-    manifest, name = checked.archive.manifest, stack.name
-    settings = _local(checked.settings, manifest.project)
-    settings["config"] |= {f"{manifest.project}:{key}": _HARMLESS[key] for key in _HARMLESS}
-    check_images(manifest, _by_key(settings))
+    checked, settings = _checked(path, stack)
+    settings["config"] |= {f"{stack.project}:{key}": _HARMLESS[key] for key in _HARMLESS}
     _check_target(stack, replace=False)
     try:
-        _begin(stack, checked, settings)
-        if bring_up(Stack(name)):
-            raise click.ClickException(f"The throw-away stack {name} did not come up.")
-        stack, verification = Stack(name), Verification()
-        _load(stack, checked)
-        verify_data(verification, stack, manifest)
+        stack, verification = _restore_data(
+            stack, checked, settings, f"The throw-away stack {stack.name} did not come up."
+        )
         with _isolated(stack) as url:
             outputs = stack.outputs
             login = [url, str(outputs["kestraUser"]), str(outputs["kestraPassword"])]
             verify_kestra(verification, login, checked.files)
     finally:
-        _remove(Stack(name))
+        _remove(Stack(stack.name))
     console.print()
     verification.report()
+
+
+def _checked(path: Path, stack: Stack) -> tuple[Checked, dict[str, Any]]:
+    """Returns an archive from which the stack can be restored, and the settings for this machine.
+
+    Raises:
+        click.ClickException: it cannot, with the reason.
+    """
+    setup.start_docker()
+    checked = check_archive(path, stack)
+    settings = _local(checked.settings, stack.project)
+    own = {key.rpartition(":")[2]: value for key, value in settings["config"].items()}
+    check_images(checked.archive.manifest, stack_settings.load_defaults() | own)
+    return checked, settings
+
+
+def _restore_data(
+    stack: Stack, checked: Checked, settings: Mapping[str, Any], failure: str
+) -> tuple[Stack, Verification]:
+    """Brings a stack up with the data of the backup, and without its Kestra.
+
+    Args:
+        stack: the stack as it was before.
+        checked: the backup.
+        settings: its settings for this machine.
+        failure: the error of a stack that does not come up.
+
+    Returns:
+        The stack as it is now, and whether its data is that of the backup.
+    """
+    _begin(stack, checked, settings)
+    if bring_up(Stack(stack.name)):
+        raise click.ClickException(failure)
+    stack, verification = Stack(stack.name), Verification()
+    _load(stack, checked)
+    verify_data(verification, stack, checked.archive.manifest)
+    return stack, verification
 
 
 def _local(settings: dict[str, Any], project: str) -> dict[str, Any]:
@@ -137,11 +161,6 @@ def _local(settings: dict[str, Any], project: str) -> dict[str, Any]:
         console.print(f"taxiSource = {folder} does not exist here: its default is used.")
         del config[key]
     return {**settings, "config": config}
-
-
-def _by_key(settings: Mapping[str, Any]) -> dict[str, Any]:
-    own = {key.rpartition(":")[2]: value for key, value in settings["config"].items()}
-    return stack_settings.load_defaults() | own
 
 
 def _check_target(stack: Stack, *, replace: bool) -> bool:
@@ -202,15 +221,11 @@ def _load_pgadmin(stack: Stack, archive: Archive) -> None:
     settings = stack_settings.load_defaults() | stack_settings.load(stack.name)
     offline.build_images(offline.load_stack().images_of(settings))
     volume = stack.container_name("pgadmin-data")
-    connect().volumes.create(volume, labels=_labels(stack))
+    connect().volumes.create(volume, labels=labels_of(stack))
     with step("Restoring pgAdmin"):
         image = str(settings["postgresImage"])
         write_volume(image, volume, archive.chunks(parts.PGADMIN_STORAGE))
         write_pgadmin(image, volume, archive.chunks(parts.PGADMIN))
-
-
-def _labels(stack: Stack) -> dict[str, str]:
-    return {"podium.project": stack.project, "podium.stack": stack.short_name}
 
 
 def _load(stack: Stack, checked: Checked) -> None:
@@ -239,7 +254,7 @@ def _isolated(stack: Stack) -> Iterator[str]:
     client, containers = connect(), list_containers(stack)
     postgres, kestra = containers["postgres"], containers["kestra"]
     name = stack.container_name("isolated")
-    network = client.networks.create(name, internal=True, labels=_labels(stack))
+    network = client.networks.create(name, internal=True, labels=labels_of(stack))
     network.connect(postgres, aliases=["postgres"])
     client.networks.get(stack.container_name("network")).disconnect(kestra)
     network.connect(kestra, aliases=["kestra"])

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import click
 from rich.text import Text
 
-from cli.flows.contents import Item, connect, read_files, read_server, read_state
+from cli.flows.contents import Item, read_files, read_server, read_state
 from cli.output import console
+from cli.services import connect_kestra
 from cli.stack import Stack
 from infra.kestra.client import KestraError
 from infra.kestra.content import digest
@@ -36,7 +37,7 @@ def diff(stack: Stack) -> int:
 
 
 def _show_differences(stack: Stack) -> int:
-    with connect(stack, _WAIT_SECONDS) as client:
+    with connect_kestra(stack, _WAIT_SECONDS) as client:
         files = read_files(stack, is_kestra_1=client.is_kestra_1)
         state = dict(read_state(stack))
         items = sorted({*files, *state})

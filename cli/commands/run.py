@@ -16,6 +16,7 @@ from cli.flows.registering import Registrar
 from cli.follow import ENDED, SUCCESSFUL, Event, Look, Task, follow
 from cli.output import console, print_table
 from cli.processes import PROJECT_FOLDER
+from cli.services import connect_kestra
 from cli.stack import Stack
 from infra.kestra.client import KestraClient, KestraError
 
@@ -72,7 +73,7 @@ def run(
     if show_help:
         _print_inputs(flow, _declared_inputs(stack, flow))
         return 0
-    with _client(stack, _WAIT_SECONDS) as client:
+    with connect_kestra(stack, _WAIT_SECONDS) as client:
         if watch:
             return _run_at_each_save(stack, client, flow, dict(inputs))
         with console.status("Waiting for Kestra"):
@@ -97,13 +98,6 @@ def _run_at_each_save(
             click.echo(f"Error: {error}", err=True)
         console.print("Waiting for files to be saved; Ctrl-C ends.")
     return _INTERRUPTED
-
-
-def _client(stack: Stack, wait: float) -> KestraClient:
-    url, user, password = (
-        stack.outputs[key] for key in ("kestraUrl", "kestraUser", "kestraPassword")
-    )
-    return KestraClient(url, user, password, wait=wait)
 
 
 def _check(
@@ -184,7 +178,7 @@ def _declared_inputs(stack: Stack, flow: tuple[str, str]) -> list[dict[str, Any]
     namespace, flow_id = flow
     source: str | None = None
     try:
-        with _client(stack, _HELP_WAIT_SECONDS) as client:
+        with connect_kestra(stack, _HELP_WAIT_SECONDS) as client:
             found = client.get_flow(namespace, flow_id)
             source = found["source"] if found else None
     except (click.ClickException, KestraError):

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from cli.flows.contents import connect
+from cli.services import connect_kestra
 from cli.stack import Stack
 
 _WAIT_SECONDS = 10.0
@@ -17,5 +17,5 @@ def schema(stack: Stack) -> None:
 
     It has the tasks of the stack's Kestra, those of its plugins too.
     """
-    with connect(stack, _WAIT_SECONDS) as client:
+    with connect_kestra(stack, _WAIT_SECONDS) as client:
         click.echo(json.dumps(client.get_flow_schema()))

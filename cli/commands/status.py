@@ -1,6 +1,5 @@
 """`podium status`."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +9,7 @@ from docker.models.containers import Container
 from cli import offline, stack_settings
 from cli.backup.create import last_backup
 from cli.output import console, print_table
-from cli.services import health_of, list_containers
+from cli.services import SUPERUSER, connect_kestra, health_of, list_containers
 from cli.stack import Parts, Stack
 from infra.kestra.client import KestraClient, KestraError
 
@@ -37,7 +36,7 @@ def status(stack: Stack) -> None:
     services = [[name, *_service(item)] for name, item in sorted(containers.items())]
     print_table(("Service", "State", "Health", "Ports", "Memory", "Image"), services)
     print_table(("Database", "Size"), _databases(containers.get("postgres")))
-    print_table(("Flow", "Revision", "Last execution"), _flows(stack.outputs))
+    print_table(("Flow", "Revision", "Last execution"), _flows(stack))
     console.print(f"Last backup: {last_backup(stack) or f'never; {stack.podium} backup'}")
 
 
@@ -65,25 +64,24 @@ def _databases(container: Container | None) -> list[list[str]]:
     """Returns the databases with their sizes, none where PostgreSQL does not run."""
     if container is None or container.status != "running":
         return []
-    # The superuser has no password inside the container, and only it sees all sizes.
-    command = ["psql", "-U", "postgres", "-h", "/var/run/postgresql", "-AtF", "|", "-c", _SIZES]
+    # Only the superuser sees all sizes.
+    command = ["psql", *SUPERUSER, "-AtF", "|", "-c", _SIZES]
     result: Any = container.exec_run(command)
     lines = result.output.decode().splitlines() if result.exit_code == 0 else []
     return [line.split("|") for line in lines]
 
 
-def _flows(outputs: Mapping[str, Any]) -> list[list[str]]:
+def _flows(stack: Stack) -> list[list[str]]:
     """Returns the flows with their revisions and what became of their last executions."""
     rows = []
-    login = (outputs["kestraUrl"], outputs["kestraUser"], outputs["kestraPassword"])
-    with KestraClient(*login, wait=_WAIT_SECONDS) as client:
+    with connect_kestra(stack, _WAIT_SECONDS) as client:
         last = "unknown: Kestra does not answer"
         try:
             client.connect()
             answers = True
         except KestraError:
             answers = False
-        for flow, revision in outputs["flows"].items():
+        for flow, revision in stack.outputs["flows"].items():
             if answers:
                 last = _last_execution(client, *flow.split("/"))
             rows.append([flow, str(revision), last])

@@ -2,9 +2,9 @@
 
 import click
 
-from cli.flows.contents import connect
 from cli.flows.registering import Registrar
 from cli.output import console
+from cli.services import connect_kestra
 from cli.stack import Stack
 
 # As long as a server takes to restart.
@@ -20,7 +20,7 @@ def watch(stack: Stack, namespace: str | None) -> None:
     With NAMESPACE only what is in it. An invalid file changes nothing, what somebody else changed
     on the server is left alone, and a deletion is asked for.
     """
-    with connect(stack, _WAIT_SECONDS) as client:
+    with connect_kestra(stack, _WAIT_SECONDS) as client:
         registrar = Registrar(stack, client, namespace)
         console.print("Waiting for files to be saved; Ctrl-C ends.")
         for _ in registrar.rounds():

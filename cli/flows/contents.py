@@ -36,17 +36,6 @@ class Item:
         return f"{self.kind} {'/'.join(filter(None, (self.namespace, self.name)))}"
 
 
-def connect(stack: Stack, wait: float) -> KestraClient:
-    """Returns a client of the stack's Kestra.
-
-    Args:
-        stack: the stack, which is up.
-        wait: seconds to retry while the server is unreachable.
-    """
-    login = (stack.outputs[key] for key in ("kestraUrl", "kestraUser", "kestraPassword"))
-    return KestraClient(*login, wait=wait)
-
-
 def read_files(stack: Stack, *, is_kestra_1: bool) -> dict[Item, str]:
     """Returns what the program of the stack makes of the files in flows/ and dashboards/.
 

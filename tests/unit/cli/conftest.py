@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.flows import contents
+from cli import services
 from infra.kestra.client import KestraClient
 from tests.unit.cli.command_line import CommandLine
 from tests.unit.cli.content_stack import ContentStack
@@ -27,5 +27,5 @@ def stack(command: CommandLine, monkeypatch: pytest.MonkeyPatch) -> ContentStack
     def connect(*login: str, wait: float) -> KestraClient:
         return KestraClient(*login, wait=wait, transport=httpx.MockTransport(stack.kestra))
 
-    monkeypatch.setattr(contents, "KestraClient", connect)
+    monkeypatch.setattr(services, "KestraClient", connect)
     return stack

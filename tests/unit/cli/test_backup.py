@@ -23,6 +23,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from cli import services
 from cli.backup import create, verify
 from cli.backup import manifest as parts
 from cli.backup.archive import Archive
@@ -85,7 +86,7 @@ def command(command: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLin
 
     monkeypatch.setattr(FakeServer, "failing", "")
     monkeypatch.setattr(create, "Server", FakeServer)
-    monkeypatch.setattr(create, "KestraClient", client)
+    monkeypatch.setattr(services, "KestraClient", client)
     monkeypatch.setattr(create, "read_volume", read_volume)
     monkeypatch.setattr(create, "volume_size", lambda *_: 30)
     monkeypatch.setattr(create, "read_pgadmin", lambda name: [name.encode()])

@@ -12,8 +12,8 @@ import docker
 import httpx
 import pytest
 
+from cli import services
 from cli.commands import status
-from cli.flows import contents
 from infra.kestra.client import KestraClient
 from tests.unit.cli.command_line import OFFLINE_STACK, CommandLine, Ended
 
@@ -94,7 +94,7 @@ def kestra(monkeypatch: pytest.MonkeyPatch) -> None:
     def client(*login: str, wait: float) -> KestraClient:
         return KestraClient(*login, wait=wait, transport=httpx.MockTransport(answer))
 
-    monkeypatch.setattr(status, "KestraClient", client)
+    monkeypatch.setattr(services, "KestraClient", client)
     monkeypatch.setenv("TZ", "UTC")
 
 
@@ -226,7 +226,7 @@ def test_schema_is_that_of_the_server(
         )
         return KestraClient(*login, wait=wait, transport=transport)
 
-    monkeypatch.setattr(contents, "KestraClient", client)
+    monkeypatch.setattr(services, "KestraClient", client)
     assert command.run("schema") == Ended(0, '{"definitions": {}}\n', "")
     assert command.run("schema") == Ended(
         1,

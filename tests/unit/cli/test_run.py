@@ -16,8 +16,7 @@ import pytest
 import yaml
 
 from cli import follow as following
-from cli import output
-from cli.commands import run as run_command
+from cli import output, services
 from infra.kestra.client import KestraClient
 from tests.unit.cli.command_line import CommandLine, Ended
 
@@ -148,7 +147,7 @@ def follow(command: CommandLine, monkeypatch: pytest.MonkeyPatch) -> Callable[..
         def client(*login: str, wait: float) -> KestraClient:
             return KestraClient(*login, wait=wait, transport=httpx.MockTransport(server.answer))
 
-        monkeypatch.setattr(run_command, "KestraClient", client)
+        monkeypatch.setattr(services, "KestraClient", client)
         return command.run("run", flow, *inputs)
 
     return run

@@ -10,6 +10,7 @@ import click
 import httpx
 import pytest
 
+from cli import services
 from cli.commands import run as run_command
 from cli.flows import registering
 from cli.update import Outcome
@@ -194,7 +195,7 @@ def test_a_watched_run_runs_again_after_each_save_that_is_registered(
     def client(*login: str, wait: float) -> KestraClient:
         return KestraClient(*login, wait=wait, transport=httpx.MockTransport(stack.kestra))
 
-    monkeypatch.setattr(run_command, "KestraClient", client)
+    monkeypatch.setattr(services, "KestraClient", client)
     monkeypatch.setattr(run_command, "_run_flow", run_flow)
     steps: Steps = [
         save(stack, "kept.yaml", "{"),
