@@ -40,7 +40,7 @@ class Containers:
         self._volumes = [str(volume.name) for volume in client.volumes.list(filters=belongs)]
         self._containers = {
             str(container.name).rsplit("-", 1)[1]: container
-            for container in client.containers.list(filters=belongs)
+            for container in client.containers.list(ignore_removed=True, filters=belongs)
         }
         self._files = {
             alias: {path: _read(self._containers[alias], path) for path in paths}
@@ -99,7 +99,7 @@ def remove_stack(client: docker.DockerClient, stack: str) -> None:
         stack: the stack's name.
     """
     belongs = _filters(stack)
-    containers = client.containers.list(all=True, filters=belongs)
+    containers = client.containers.list(all=True, ignore_removed=True, filters=belongs)
     with ThreadPoolExecutor() as pool:
         list(pool.map(_remove, containers))
     for volume in client.volumes.list(filters=belongs):

@@ -180,7 +180,7 @@ def _remove_created(stack: Stack, names: set[str]) -> None:
     """Removes the containers and networks of these names that the state does not know."""
     client, filters = connect(), of_stack(stack)
     known = {item.get("id") for item in stack.resources}
-    for container in client.containers.list(all=True, filters=filters):
+    for container in client.containers.list(all=True, ignore_removed=True, filters=filters):
         if container.name in names and container.id not in known:
             container.remove(v=True, force=True)
             console.print(f"Removed {container.name}, which a killed update had created.")

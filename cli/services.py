@@ -45,7 +45,9 @@ def list_containers(stack: Stack, client: DockerClient | None = None) -> dict[st
     Raises:
         docker.errors.DockerException: the Docker Engine does not answer.
     """
-    containers = (client or connect()).containers.list(all=True, filters=of_stack(stack))
+    containers = (client or connect()).containers.list(
+        all=True, ignore_removed=True, filters=of_stack(stack)
+    )
     prefix = stack.container_name("")
     return {str(item.name).removeprefix(prefix): item for item in containers}
 

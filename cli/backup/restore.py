@@ -170,7 +170,10 @@ def _check_target(stack: Stack, *, replace: bool) -> bool:
         click.ClickException: the stack holds something that must not be replaced.
     """
     filters, client = of_stack(stack), connect()
-    found = [str(item.name) for item in client.containers.list(all=True, filters=filters)]
+    found = [
+        str(item.name)
+        for item in client.containers.list(all=True, ignore_removed=True, filters=filters)
+    ]
     found += [str(item.name) for item in client.volumes.list(filters=filters)]
     try:
         tag = stack.workspace.list_tags(stack.name).get(_TAG)
@@ -277,7 +280,7 @@ def _empty(stack: Stack) -> None:
     stack = Stack(stack.name)
     remove_leftovers(stack)
     client, filters = connect(), of_stack(stack)
-    for container in client.containers.list(all=True, filters=filters):
+    for container in client.containers.list(all=True, ignore_removed=True, filters=filters):
         container.remove(v=True, force=True)
     if tear_down(stack, stack.parts):
         raise click.ClickException(f"Stack {stack.name} could not be deleted.")

@@ -34,7 +34,9 @@ def assert_complete(project: Project, docker_client: docker.DockerClient) -> Non
     while health != 4 * ["healthy"]:
         assert time.monotonic() < deadline, health
         time.sleep(1)
-        containers = docker_client.containers.list(filters={"label": "podium.stack=e2e"})
+        containers = docker_client.containers.list(
+            ignore_removed=True, filters={"label": "podium.stack=e2e"}
+        )
         health = [item.attrs["State"]["Health"]["Status"] for item in containers]
     result = project.make("up")
     assert re.fullmatch(r"    \d+ unchanged", changes(result))
@@ -53,7 +55,9 @@ def test_up_starts_what_was_stopped(
 def test_up_creates_again_what_was_removed(
     project: Project, docker_client: docker.DockerClient, outputs: dict[str, Any]
 ) -> None:
-    for container in docker_client.containers.list(filters={"label": "podium.stack=e2e"}):
+    for container in docker_client.containers.list(
+        ignore_removed=True, filters={"label": "podium.stack=e2e"}
+    ):
         container.stop()
     docker_client.networks.get("podium-e2e-network").remove()
     docker_client.containers.get("podium-e2e-pgadmin").remove()
@@ -90,7 +94,9 @@ def test_up_that_ended_while_a_container_was_created_is_completed_by_the_next(
     with subprocess.Popen(
         ["./podium", "--stack", "e2e", "up"], cwd=project.folder, env=project.environment
     ) as process:
-        while not docker_client.containers.list(all=True, filters={"name": KESTRA}):
+        while not docker_client.containers.list(
+            all=True, ignore_removed=True, filters={"name": KESTRA}
+        ):
             assert process.poll() is None
             time.sleep(0.02)
         os.kill(victim(process), number)

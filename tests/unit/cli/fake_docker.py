@@ -112,15 +112,9 @@ class Things:
             raise NotFound(f"no such thing: {id_}")
         return self._things[id_]
 
-    def list(
-        self,
-        *,
-        filters: dict[str, list[str]] | None = None,
-        all: bool = True,
-        ignore_removed: bool = True,
-    ) -> list[Thing]:
-        assert all
-        assert ignore_removed
+    def list(self, *, filters: dict[str, list[str]] | None = None, **options: bool) -> list[Thing]:
+        # Without the second, a container removed meanwhile is an error.
+        assert options in ({}, {"all": True, "ignore_removed": True})
         wanted = set(filters["label"] if filters else ())
         return [thing for thing in self._things.values() if wanted <= set(thing.labels)]
 
