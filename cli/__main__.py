@@ -28,6 +28,7 @@ from cli.commands.stacks import stacks
 from cli.commands.status import status
 from cli.commands.test import test
 from cli.commands.up import up
+from cli.commands.upgrade import upgrade
 from cli.commands.urls import urls
 from cli.commands.validate import validate
 from cli.commands.watch import watch
@@ -99,7 +100,7 @@ def main(context: click.Context, name: str) -> None:
 
 for _command in (
     demo, up, down, run, status, logs, psql, open_page, urls, report, new, validate, test, stacks,
-    backup, restore, rotate, diff, schema, watch, pulumi,
+    backup, restore, rotate, upgrade, diff, schema, watch, pulumi,
 ):  # fmt: skip
     main.add_command(_command)
 

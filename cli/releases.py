@@ -25,12 +25,13 @@ _RECENT = timedelta(days=1)
 _Release = tuple[int, int]
 
 
-def check_releases(stack: Stack, settings: Settings) -> None:
+def check_releases(stack: Stack, settings: Settings, *, backup_follows: bool = False) -> None:
     """Makes sure that the images of the settings can read what the stack's servers wrote.
 
     Args:
         stack: the stack; what its PostgreSQL wrote is unknown while that does not run.
         settings: the settings that are about to be applied.
+        backup_follows: whether the stack is backed up before they are.
 
     Raises:
         click.ClickException: an image cannot read the data.
@@ -50,13 +51,13 @@ def check_releases(stack: Stack, settings: Settings) -> None:
     if wanted < written:
         raise _refusal(stack, "kestra", release, settings.kestra_image)
     # Not every release has migrations: one that runs already has done its own.
-    if wanted > max(written, runs or written):
+    if wanted > max(written, runs or written) and not backup_follows:
         last = last_backup(stack)
         if not last or datetime.now(UTC) - last.created > _RECENT:
             raise click.ClickException(
                 f"kestraImage is {settings.kestra_image}, which migrates the database of "
-                f"{release} for good; nothing was changed. Back it up first, at most a day "
-                f"before:\n  {stack.podium} backup"
+                f"{release} for good; nothing was changed. Check the flows, back the stack up and "
+                f"upgrade it:\n  {stack.podium} upgrade kestra {settings.kestra_image}"
             )
 
 

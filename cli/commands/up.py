@@ -50,7 +50,7 @@ def bring_up(stack: Stack) -> int:
     if parts is None:
         parts = choose_parts(stack)
     else:
-        settings = _load_settings(stack)
+        settings = load_settings(stack)
         outputs = stack.workspace.stack_outputs(stack.name)
         before = {name: output.value for name, output in outputs.items()}
         _check_admin_email(stack, before, settings.admin_email)
@@ -70,7 +70,7 @@ def bring_up(stack: Stack) -> int:
             if not (is_new and services):
                 break
             # The ports of the other services are taken by this stack itself.
-            settings = _load_settings(stack)
+            settings = load_settings(stack)
             _choose_ports(
                 stack, settings, [key for key in settings.ports if key.startswith(tuple(services))]
             )
@@ -94,9 +94,9 @@ def choose_parts(stack: Stack) -> Parts:
     Raises:
         click.ClickException: a setting is invalid, or an image that the user has set unavailable.
     """
-    settings = _load_settings(stack)
+    settings = load_settings(stack)
     parts = _choose_plugins(stack)
-    _configure(stack, _choose_images(stack, parts, settings))
+    configure(stack, _choose_images(stack, parts, settings))
     _choose_ports(stack, settings, settings.ports)
     stack.parts = parts
     return parts
@@ -107,9 +107,15 @@ def _is_healthy(stack: Stack, service: str) -> bool:
     return container is not None and health_of(container) == "healthy"
 
 
-def _load_settings(stack: Stack) -> Settings:
-    """Validates the configuration before anything is chosen, pulled or built."""
-    config = stack.workspace.get_all_config(stack.name)
+def load_settings(stack: Stack, **changes: str) -> Settings:
+    """Validates the configuration before anything is chosen, pulled or built.
+
+    Args:
+        stack: the stack.
+        changes: settings that are to have another value.
+    """
+    config = dict(stack.workspace.get_all_config(stack.name))
+    config |= {f"{stack.project}:{key}": ConfigValue(value) for key, value in changes.items()}
     pulumi.runtime.configure(pulumi.runtime.Settings(project=stack.project, stack=stack.short_name))
     pulumi.runtime.set_all_config(
         {key: entry.value for key, entry in config.items()},
@@ -164,7 +170,7 @@ def _choose_images(stack: Stack, parts: Parts, settings: Settings) -> dict[str, 
     config: dict[str, str] = {}
 
     def choose(key: str, image: str) -> None:
-        if image in offline_stack.config.values() or _is_available(image):
+        if image in offline_stack.config.values() or is_available(image):
             return
         if key in set_by_user:
             raise click.ClickException(
@@ -188,7 +194,7 @@ def _choose_images(stack: Stack, parts: Parts, settings: Settings) -> dict[str, 
     return config
 
 
-def _is_available(image: str) -> bool:
+def is_available(image: str) -> bool:
     """Returns whether an image is on this machine, pulled if it is not."""
     command = ["docker", "images", "--quiet", image]
     if subprocess.run(command, check=True, capture_output=True, text=True).stdout:
@@ -210,10 +216,11 @@ def _choose_ports(stack: Stack, settings: Settings, keys: Iterable[str]) -> None
             if port != wanted[key]:
                 console.print(f"Port {wanted[key]} is taken on this machine: {key} is {port}.")
                 config[key] = str(port)
-        _configure(stack, config)
+        configure(stack, config)
 
 
-def _configure(stack: Stack, config: Mapping[str, str]) -> None:
+def configure(stack: Stack, config: Mapping[str, str]) -> None:
+    """Sets settings of a stack."""
     if config:
         values = {key: ConfigValue(value) for key, value in config.items()}
         stack.workspace.set_all_config(stack.name, values)

@@ -128,6 +128,10 @@ class KestraClient:
 
     # Flows
 
+    def list_namespaces(self) -> list[str]:
+        """Returns the namespaces that have flows."""
+        return _json(self._request("GET", f"{self._root}/flows/distinct-namespaces"), list)
+
     def list_revisions(self, namespace: str) -> dict[str, int]:
         """Returns the revisions of the flows in a namespace by their ids."""
         flows = _json(self._request("GET", f"{self._root}/flows/{namespace}"), list)

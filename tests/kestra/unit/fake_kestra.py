@@ -115,6 +115,9 @@ class FakeKestra:
         key = "/".join(rest)
         if key == "search":
             return httpx.Response(200, json={"results": [], "total": 0})
+        if key == "distinct-namespaces":
+            namespaces = {flow["namespace"] for flow in self.flows.values()}
+            return httpx.Response(200, json=sorted(namespaces))
         if key == "delete/by-ids":
             keys = [f"{flow['namespace']}/{flow['id']}" for flow in json.loads(text)]
             if not self.flows.keys() >= set(keys):

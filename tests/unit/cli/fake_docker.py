@@ -72,6 +72,14 @@ class Thing:
     def logs(self, *, tail: int) -> bytes:
         return "".join(f"line {number}\n" for number in range(1, tail)).encode() + self.log.encode()
 
+    def put_archive(self, path: str, content: bytes) -> None:
+        assert path == "/"
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            for entry in archive:
+                file = archive.extractfile(entry)
+                assert file and entry.mode == 0o600
+                self.files[f"/{entry.name}"] = file.read()
+
     def get_archive(self, path: str) -> tuple[list[bytes], None]:
         if path not in self.files:
             raise NotFound(f"no such file: {path}")
@@ -94,14 +102,31 @@ class Thing:
 
 
 class Things:
-    """What the engine has of one kind."""
+    """What the engine has of one kind.
+
+    Attributes:
+        created: what was created here, in order, gone or not.
+    """
 
     def __init__(self) -> None:
         self._things: dict[str, Thing] = {}
+        self.created: list[Thing] = []
 
     def add(self, thing: Thing) -> Thing:
         thing.home = self
         self._things[thing.id] = thing
+        return thing
+
+    def create(self, *arguments: str, **options: Any) -> Thing:
+        """Creates what is not named otherwise by its name alone, and keeps all it was given."""
+        name = options.pop("name", arguments[0])
+        labels = tuple(f"{key}={value}" for key, value in options.pop("labels").items())
+        thing = self.add(Thing(name, labels=labels, status="created"))
+        thing.attrs["NetworkSettings"]["Networks"] = {
+            options.get("network"): {"IPAddress": "10.0.0.2"}
+        }
+        thing.attrs["Created"] = {"image": arguments[0], **options}
+        self.created.append(thing)
         return thing
 
     def remove(self, thing: Thing) -> None:
@@ -112,11 +137,21 @@ class Things:
             raise NotFound(f"no such thing: {id_}")
         return self._things[id_]
 
-    def list(self, *, filters: dict[str, list[str]] | None = None, **options: bool) -> list[Thing]:
+    def list(
+        self,
+        *,
+        filters: dict[str, list[str]] | None = None,
+        names: list[str] | None = None,
+        **options: bool,
+    ) -> list[Thing]:
         # Without the second, a container removed meanwhile is an error.
         assert options in ({}, {"all": True, "ignore_removed": True})
         wanted = set(filters["label"] if filters else ())
-        return [thing for thing in self._things.values() if wanted <= set(thing.labels)]
+        return [
+            thing
+            for thing in self._things.values()
+            if wanted <= set(thing.labels) and (names is None or thing.name in names)
+        ]
 
 
 class FakeDocker:

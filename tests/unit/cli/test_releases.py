@@ -108,6 +108,6 @@ def test_newer_kestra_needs_a_recent_backup(
     if error:
         assert error == (
             "kestraImage is kestra/kestra:v2.0.0, which migrates the database of Kestra 1.3 for "
-            "good; nothing was changed. Back it up first, at most a day before:\n"
-            "  ./podium backup\n"
+            "good; nothing was changed. Check the flows, back the stack up and upgrade it:\n"
+            "  ./podium upgrade kestra kestra/kestra:v2.0.0\n"
         )
