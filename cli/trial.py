@@ -12,7 +12,7 @@ from docker.models.containers import Container
 
 from cli.flows.contents import Item, read_files, read_server
 from cli.output import step
-from cli.services import connect, connect_kestra, labels_of, list_containers
+from cli.services import connect, connect_kestra, labels_of, list_containers, of_stack
 from cli.stack import Stack
 from infra.kestra.client import KestraClient
 from infra.kestra_server import CONFIGURATION_FILE
@@ -147,5 +147,6 @@ def _remove(stack: Stack) -> None:
     for name in (_SERVER, _DATABASE):
         if name in containers:
             containers[name].remove(v=True, force=True)
-    for network in client.networks.list(names=[stack.container_name(_NETWORK)]):
-        network.remove()
+    for network in client.networks.list(filters=of_stack(stack)):
+        if network.name == stack.container_name(_NETWORK):
+            network.remove()

@@ -137,21 +137,11 @@ class Things:
             raise NotFound(f"no such thing: {id_}")
         return self._things[id_]
 
-    def list(
-        self,
-        *,
-        filters: dict[str, list[str]] | None = None,
-        names: list[str] | None = None,
-        **options: bool,
-    ) -> list[Thing]:
+    def list(self, *, filters: dict[str, list[str]] | None = None, **options: bool) -> list[Thing]:
         # Without the second, a container removed meanwhile is an error.
         assert options in ({}, {"all": True, "ignore_removed": True})
         wanted = set(filters["label"] if filters else ())
-        return [
-            thing
-            for thing in self._things.values()
-            if wanted <= set(thing.labels) and (names is None or thing.name in names)
-        ]
+        return [thing for thing in self._things.values() if wanted <= set(thing.labels)]
 
 
 class FakeDocker:

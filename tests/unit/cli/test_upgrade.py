@@ -131,6 +131,14 @@ def test_what_a_killed_check_left_is_removed(stack: ContentStack, newer: FakeKes
     assert_nothing_is_left(stack)
 
 
+def test_networks_of_the_stack_and_of_others_stay(stack: ContentStack, newer: FakeKestra) -> None:
+    networks = stack.command.docker.networks
+    own = networks.add(Thing("podium-dev-network"))
+    other = networks.add(Thing("podium-dev-trial-network", labels=("podium.stack=dev-trial",)))
+    assert stack.command.run("upgrade", "kestra", "v2.1.0", "--check").code == 0
+    assert networks.list() == [own, other]
+
+
 def test_server_that_does_not_start_is_removed(stack: ContentStack, newer: FakeKestra) -> None:
     newer.is_lost = True
     assert stack.command.run("upgrade", "kestra", "v2.1.0", "--check").code == 1
