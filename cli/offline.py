@@ -25,10 +25,12 @@ class OfflineStack:
 
     Attributes:
         config: its settings beyond the defaults, such as the images.
+        images: all images that can be built here, those of other versions too.
         notice: one sentence on what is official in such a stack and what is Podium's own.
     """
 
     config: Mapping[str, str]
+    images: frozenset[str]
     notice: str
 
     def images_of(self, settings: Mapping[str, Any]) -> list[str]:
@@ -37,14 +39,15 @@ class OfflineStack:
         Args:
             settings: the stack's settings by their keys.
         """
-        keys = [key for key in self.config if key.endswith("Image")]
-        return [self.config[key] for key in keys if settings.get(key) == self.config[key]]
+        return [settings[key] for key in self.config if settings.get(key) in self.images]
 
 
 def load_stack() -> OfflineStack:
     """Reads `offline/stack.yaml`."""
     content = yaml.safe_load((FOLDER / "stack.yaml").read_text())
-    return OfflineStack(content["config"], content["notice"])
+    config = content["config"]
+    images = {value for key, value in config.items() if key.endswith("Image")}
+    return OfflineStack(config, frozenset(images | {*content["otherImages"]}), content["notice"])
 
 
 def providers_folder() -> str:
@@ -69,8 +72,7 @@ def build_images(images: Sequence[str]) -> None:
         images: their references, such as podium-offline/nginx:1.
     """
     if images:
-        names = (image.rpartition("/")[2].partition(":")[0] for image in images)
-        _setup("images", *names)
+        _setup("images", *(image.rpartition("/")[2] for image in images))
 
 
 def engine_releases() -> tuple[str, ...]:

@@ -41,7 +41,11 @@ def check_releases(stack: Stack, settings: Settings, *, backup_follows: bool = F
         return
     wrote = _major_version(postgres)
     if wrote and wrote != settings.postgres_major:
-        raise _refusal(stack, "postgres", f"PostgreSQL {wrote}", settings.postgres_image)
+        refusal = _refusal(stack, "postgres", f"PostgreSQL {wrote}", settings.postgres_image)
+        if settings.postgres_major < wrote:
+            raise refusal
+        command_line = f"{stack.podium} upgrade postgres {settings.postgres_image}"
+        raise click.ClickException(f"{refusal.message}\nThen upgrade it:\n  {command_line}")
     wanted = _release(settings.kestra_image)
     runs = _release(_name_in_state(stack, "RemoteImage::kestra"))
     written = _migrated_to(postgres, _name_in_state(stack, "Database::kestra-database")) or runs

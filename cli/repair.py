@@ -230,7 +230,7 @@ def _rebuilt(client: DockerClient, resources: Sequence[_Resource]) -> list[_Reso
 
     Pulumi compares names, which stay, so that it would go on with the old image.
     """
-    names = offline.load_stack().config.values()
+    names = offline.load_stack().images
     return [
         item
         for item in resources

@@ -21,7 +21,7 @@ from cli.backup.parts import (
     read_volume,
     volume_size,
 )
-from cli.output import transfer
+from cli.output import step, transfer
 from cli.processes import PROJECT_FOLDER
 from cli.services import connect_kestra, health_of, list_containers
 from cli.stack import Stack
@@ -30,15 +30,18 @@ _SERVICES = ("postgres", "kestra", "pgadmin")
 # Under which Pulumi keeps when the last backup was made, and where it is.
 _TAG = "podium:backup"
 _KESTRA_SECONDS = 60.0
+# What Kestra gets to end; PostgreSQL has all that it needs to go on.
+STOP_SECONDS = 10
 _UNITS = ((24 * 60, "days"), (60, "hours"), (1, "minutes"))
 
 
-def create(stack: Stack, path: Path | None) -> Path:
+def create(stack: Stack, path: Path | None, *, stop_kestra: bool = False) -> Path:
     """Writes a backup and returns its file.
 
     Args:
         stack: the stack, which is up.
         path: the file, which does not exist; None for one in the folder `backups`.
+        stop_kestra: whether Kestra stops first, and with it all flows, for what replaces the stack.
 
     Raises:
         click.ClickException: the stack is not up, or the file cannot be written.
@@ -49,6 +52,10 @@ def create(stack: Stack, path: Path | None) -> Path:
         path = PROJECT_FOLDER / "backups" / name
     images = _images(stack)
     _check_secrets(stack)
+    kestra_version = _kestra_version(stack)
+    if stop_kestra:
+        with step("Stopping Kestra"):
+            list_containers(stack)["kestra"].stop(timeout=STOP_SECONDS)
     with writing(path, stack.short_name) as file, transfer("Writing the backup") as count:
         server, writer = Server.of(stack), ArchiveWriter(file)
         outputs = stack.outputs
@@ -56,7 +63,7 @@ def create(stack: Stack, path: Path | None) -> Path:
             parts.WAREHOUSE: str(outputs["warehouseDatabase"]),
             parts.KESTRA: str(outputs["kestraDatabase"]),
         }
-        versions = {"postgres": server.version, "kestra": _kestra_version(stack)}
+        versions = {"postgres": server.version, "kestra": kestra_version}
 
         def add(name: str, chunks: Iterable[bytes]) -> None:
             writer.add(name, count(name, chunks))

@@ -18,9 +18,9 @@ from cli import offline, setup, stack_settings
 from cli.backup import manifest as parts
 from cli.backup.archive import Archive
 from cli.backup.checks import Checked, check_archive, check_images
-from cli.backup.create import create
+from cli.backup.create import STOP_SECONDS, create
 from cli.backup.parts import Server, write_pgadmin, write_volume
-from cli.backup.verify import Verification, verify_data, verify_kestra
+from cli.backup.verify import Verification, read_flows, verify_data, verify_kestra
 from cli.commands.down import tear_down
 from cli.commands.up import bring_up, choose_parts
 from cli.output import console, step, transfer
@@ -33,7 +33,6 @@ from cli.stack import Stack
 _TAG = "podium:restore"
 _UNFINISHED = "unfinished"
 _FINISHED = "finished"
-_STOP_SECONDS = 10
 _HEALTHY_SECONDS = 300
 # What `up` compares with the restored servers: flows and dashboards, roles and grants.
 _COMPARED = ("pulumi-python:dynamic", "postgresql:")
@@ -46,23 +45,26 @@ _HARMLESS = {
 }
 
 
-def restore(stack: Stack, path: Path, *, replace: bool) -> None:
+def restore(
+    stack: Stack, path: Path, *, replace: bool, images: Mapping[str, str] | None = None
+) -> None:
     """Restores a backup into a stack that is new, empty, or to be replaced.
 
     Args:
         stack: the stack.
         path: the archive.
         replace: whether the stack may hold something, which is backed up before it is deleted.
+        images: newer images by their settings, for a stack whose own backup the archive is.
 
     Raises:
         click.ClickException: the backup or the stack does not fit, and nothing was changed; or the
             restored stack differs from the backup.
     """
-    checked, settings = _checked(path, stack)
+    checked, settings = _checked(path, stack, images)
     manifest, name = checked.archive.manifest, stack.name
-    is_unfinished = _check_target(stack, replace=replace)
+    is_unfinished = check_target(stack, replace=replace)
     console.print(f"Stack {manifest.stack}, {manifest.created:%Y-%m-%d %H:%M} UTC, into {name}")
-    if stack.exists and stack.resources and not is_unfinished:
+    if stack.exists and stack.resources and not (is_unfinished or images):
         saved = create(stack, None)
         console.print(f"What is replaced is in {saved}")
     stack, verification = _restore_data(
@@ -77,15 +79,14 @@ def restore(stack: Stack, path: Path, *, replace: bool) -> None:
         raise click.ClickException(
             f"Stack {name} has its data, but did not come up: {stack.podium} up"
         )
-    outputs = stack.outputs
-    login = [str(outputs[f"kestra{key}"]) for key in ("Url", "User", "Password")]
-    verify_kestra(verification, login, checked.files)
+    login = _login(stack, str(stack.outputs["kestraUrl"]))
+    verify_kestra(verification, login, checked.files, read_flows(stack))
     console.print()
     verification.report()
     stack.workspace.set_tag(name, _TAG, _FINISHED)
 
 
-def verify(path: Path, stack: Stack) -> None:
+def verify(path: Path, stack: Stack, images: Mapping[str, str] | None = None) -> None:
     """Restores a backup into a throw-away stack, verifies it and deletes it.
 
     Its Kestra is on a network without a way out, so that executions that were running continue
@@ -94,28 +95,30 @@ def verify(path: Path, stack: Stack) -> None:
     Args:
         path: the archive.
         stack: the throw-away stack.
+        images: newer images by their settings, to be tried.
 
     Raises:
         click.ClickException: the backup cannot be restored, or differs afterwards.
     """
-    checked, settings = _checked(path, stack)
+    checked, settings = _checked(path, stack, images)
     settings["config"] |= {f"{stack.project}:{key}": _HARMLESS[key] for key in _HARMLESS}
-    _check_target(stack, replace=False)
+    check_target(stack, replace=False)
     try:
         stack, verification = _restore_data(
             stack, checked, settings, f"The throw-away stack {stack.name} did not come up."
         )
         with _isolated(stack) as url:
-            outputs = stack.outputs
-            login = [url, str(outputs["kestraUser"]), str(outputs["kestraPassword"])]
-            verify_kestra(verification, login, checked.files)
+            login = _login(stack, url)
+            verify_kestra(verification, login, checked.files, read_flows(stack))
     finally:
         _remove(Stack(stack.name))
     console.print()
     verification.report()
 
 
-def _checked(path: Path, stack: Stack) -> tuple[Checked, dict[str, Any]]:
+def _checked(
+    path: Path, stack: Stack, images: Mapping[str, str] | None
+) -> tuple[Checked, dict[str, Any]]:
     """Returns an archive from which the stack can be restored, and the settings for this machine.
 
     Raises:
@@ -124,6 +127,8 @@ def _checked(path: Path, stack: Stack) -> tuple[Checked, dict[str, Any]]:
     setup.start_docker()
     checked = check_archive(path, stack)
     settings = _local(checked.settings, stack.project)
+    for key, image in (images or {}).items():
+        settings["config"][f"{stack.project}:{key}"] = image
     own = {key.rpartition(":")[2]: value for key, value in settings["config"].items()}
     check_images(checked.archive.manifest, stack_settings.load_defaults() | own)
     return checked, settings
@@ -152,6 +157,10 @@ def _restore_data(
     return stack, verification
 
 
+def _login(stack: Stack, url: str) -> list[str]:
+    return [url, *(str(stack.outputs[f"kestra{key}"]) for key in ("User", "Password"))]
+
+
 def _local(settings: dict[str, Any], project: str) -> dict[str, Any]:
     """Returns the settings without a folder of taxi files that this machine does not have."""
     config = dict(settings.get("config") or {})
@@ -163,7 +172,7 @@ def _local(settings: dict[str, Any], project: str) -> dict[str, Any]:
     return {**settings, "config": config}
 
 
-def _check_target(stack: Stack, *, replace: bool) -> bool:
+def check_target(stack: Stack, *, replace: bool) -> bool:
     """Returns whether the stack is one whose restore was interrupted.
 
     Raises:
@@ -236,7 +245,7 @@ def _load(stack: Stack, checked: Checked) -> None:
     archive, manifest = checked.archive, checked.archive.manifest
     containers = list_containers(stack)
     with step("Stopping Kestra"):
-        containers["kestra"].stop(timeout=_STOP_SECONDS)
+        containers["kestra"].stop(timeout=STOP_SECONDS)
     image = str(containers["postgres"].attrs["Image"])
     server = Server.of(stack)
     with transfer("Restoring", archive.size) as count:

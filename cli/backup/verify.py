@@ -27,6 +27,12 @@ _ROLE = "postgresql:index/role:Role"
 _ENCRYPTED = "io.kestra.datatype:aes_encrypted"
 # An execution whose inputs or outputs have a secret.
 _WITH_SECRET = f"SELECT value FROM executions WHERE value::text LIKE '%{_ENCRYPTED}%' LIMIT 1"
+# The last revision of each flow, which for one that was deleted says so.
+_FLOWS = """
+SELECT namespace || '/' || id, source_code FROM (
+  SELECT DISTINCT ON (namespace, id) * FROM flows ORDER BY namespace, id, revision DESC
+) AS last WHERE NOT deleted
+"""
 # AES in Galois/Counter Mode, with these first bytes as its nonce (Kestra's EncryptionService).
 _NONCE = 12
 _TABLES_SHOWN = 5
@@ -89,7 +95,10 @@ def verify_data(verification: Verification, stack: Stack, manifest: Manifest) ->
 
 
 def verify_kestra(
-    verification: Verification, login: Sequence[str], files: Sequence[OutputFile]
+    verification: Verification,
+    login: Sequence[str],
+    files: Sequence[OutputFile],
+    flows: Mapping[str, str],
 ) -> None:
     """Checks a Kestra that runs.
 
@@ -97,11 +106,19 @@ def verify_kestra(
         verification: where the results go.
         login: URL, user and password.
         files: files that executions have left.
+        flows: the texts of the flows that it holds, by their names.
     """
     url, user, password = login
     with KestraClient(url, user, password, wait=_KESTRA_SECONDS) as client:
         verification.check("Kestra", lambda: _answer(client))
         verification.check("Output of an execution", lambda: _download(client, files))
+        verification.check("Flows", lambda: _accept(client, flows))
+
+
+def read_flows(stack: Stack) -> dict[str, str]:
+    """Returns the text of each flow in Kestra's database, by its namespace and id."""
+    with Server.of(stack).connect(str(stack.outputs["kestraDatabase"])) as connection:
+        return dict(connection.execute(_FLOWS).fetchall())
 
 
 def _rows(server: Server, database: str, expected: Mapping[str, int]) -> str:
@@ -169,6 +186,18 @@ def _encrypted(value: Any) -> Iterator[str]:
 def _answer(client: KestraClient) -> str:
     client.connect()
     return f"{client.version}, healthy, login accepted"
+
+
+def _accept(client: KestraClient, flows: Mapping[str, str]) -> str:
+    """Has the server validate flows, which another release may have taken."""
+    refused = [
+        f"{name}: {reason}"
+        for name, text in flows.items()
+        if (reason := client.validate_flow(text).get("constraints"))
+    ]
+    if refused:
+        raise click.ClickException("; ".join(refused))
+    return f"all {len(flows)} accepted"
 
 
 def _download(client: KestraClient, files: Sequence[OutputFile]) -> str:

@@ -170,7 +170,7 @@ def _choose_images(stack: Stack, parts: Parts, settings: Settings) -> dict[str, 
     config: dict[str, str] = {}
 
     def choose(key: str, image: str) -> None:
-        if image in offline_stack.config.values() or is_available(image):
+        if image in offline_stack.images or is_available(image):
             return
         if key in set_by_user:
             raise click.ClickException(

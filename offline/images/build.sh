@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the images of the offline stack that are missing: offline/images/build.sh [name...]
+# Builds the images of the offline stack that are missing: offline/images/build.sh [name[:tag]...]
 # An image counts as present when its label holds the hash of everything it is built from, the
 # base image included, so a changed file builds it anew.
 set -euo pipefail
@@ -10,6 +10,10 @@ declare -A tags=([base]=bookworm)
 while IFS=: read -r name tag; do
     tags[$name]=$tag
 done < <(sed -n 's|.*: podium-offline/||p' offline/stack.yaml)
+# What the images of other tags than those are built with.
+declare -A arguments=(
+    [postgres:18]="PG_MAJOR=18 PGDATA=/var/lib/postgresql/18/docker VOLUME=/var/lib/postgresql"
+)
 # What else is in the context of an image beside its own folder.
 declare -A sources=(
     [kestra]="offline/__init__.py offline/kestra"
@@ -55,8 +59,12 @@ set_up_kestra() {
 }
 
 make_image() {
+    local argument options=()
+    for argument in ${arguments[$1:${tags[$1]}]:-}; do
+        options+=(--build-arg "$argument")
+    done
     context "$1" --directory "$scratch" pip "${engine[@]}" | docker build --force-rm \
-        --tag "podium-offline/$1:${tags[$1]}" --label "podium.context=$2" \
+        --tag "podium-offline/$1:${tags[$1]}" --label "podium.context=$2" "${options[@]}" \
         --file "offline/images/$1/Dockerfile" -
 }
 
@@ -74,12 +82,16 @@ build() {
     step "Building the image $image" "$logs/$name.log" "${make[@]}" "$hash"
 }
 
-wanted=("${@:-${!tags[@]}}")
-for name in "${wanted[@]}"; do
-    [ -n "${tags[$name]:-}" ] || {
-        echo "There is no image \"$name\"; there are: ${!tags[*]}." >&2
+wanted=()
+for image in "${@:-${!tags[@]}}"; do
+    name=${image%:*}
+    if [ -n "${arguments[$image]:-}" ]; then
+        tags[$name]=${image#*:}
+    elif [ "$image" != "$name:${tags[$name]:-}" ] && [ -z "${tags[$image]:-}" ]; then
+        echo "There is no image \"$image\"; there are: ${!tags[*]} ${!arguments[*]}." >&2
         exit 2
-    }
+    fi
+    wanted+=("$name")
 done
 
 python=${PODIUM_PYTHON:-.venv/bin/python}

@@ -36,6 +36,7 @@ OFFLINE_STACK: dict[str, Any] = {
         "pgadminImage": "offline/pgadmin4:9",
         "filesImage": "offline/nginx:1",
     },
+    "otherImages": ["offline/postgres:18"],
     "notice": "Some parts are Podium's own.",
 }
 

@@ -361,6 +361,9 @@ def test_file_of_an_execution_is_downloaded(
             return httpx.Response(200, content=content)
         if request.url.path.endswith("/file"):
             return httpx.Response(404)
+        if request.url.path.endswith("/flows/validate"):
+            refused = {"constraints": "no such task"} if b"gone" in request.content else {}
+            return httpx.Response(200, json=[refused])
         return httpx.Response(200, json={"version": "2.0.0", "results": []})
 
     def client(*login: str, wait: float) -> KestraClient:
@@ -368,11 +371,15 @@ def test_file_of_an_execution_is_downloaded(
 
     monkeypatch.setattr(verify, "KestraClient", client)
     verification = Verification()
-    verify_kestra(verification, ("http://localhost:8080", "me", "secret"), files)
+    login = ("http://localhost:8080", "me", "secret")
+    verify_kestra(verification, login, files, {"a/b": "id: b"})
     assert verification.results == {
         "Kestra": "2.0.0, healthy, login accepted",
         "Output of an execution": result,
+        "Flows": "all 1 accepted",
     }
+    verify_kestra(verification, login, files, {"a/b": "id: b", "a/c": "type: gone"})
+    assert verification.results["Flows"] == "FAILED: a/c: no such task"
 
 
 def test_kestra_that_does_not_answer_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,7 +389,8 @@ def test_kestra_that_does_not_answer_fails_the_check(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(verify, "KestraClient", client)
     verification = Verification()
-    verify_kestra(verification, ("http://localhost:8080", "me", "secret"), FILES)
-    assert verification.failed == ["Kestra", "Output of an execution"]
-    with pytest.raises(click.ClickException, match=r"differs: Kestra, Output of an execution\."):
+    verify_kestra(verification, ("http://localhost:8080", "me", "secret"), FILES, {"a/b": "id: b"})
+    assert verification.failed == ["Kestra", "Output of an execution", "Flows"]
+    message = r"differs: Kestra, Output of an execution, Flows\."
+    with pytest.raises(click.ClickException, match=message):
         verification.report()

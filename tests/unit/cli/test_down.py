@@ -30,7 +30,7 @@ def test_stack_comes_up_again_with_its_parts(command: CommandLine) -> None:
     assert command.run("up").code == 0
     assert [call for call in command.calls if call.startswith(ACTING)] == [
         DESTROY,
-        "setup images kestra",
+        "setup images kestra:1",
         "pulumi up --stack dev --yes --skip-preview --json",
     ]
 

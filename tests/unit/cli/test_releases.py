@@ -50,6 +50,7 @@ def test_data_of_another_postgresql_is_refused(command: CommandLine) -> None:
     assert up(command, postgresImage="postgres:18") == (
         "postgresImage is postgres:18, which cannot read what PostgreSQL 17 wrote; nothing was "
         "changed. Set it back:\n  ./podium pulumi config set postgresImage postgres:17\n"
+        "Then upgrade it:\n  ./podium upgrade postgres postgres:18\n"
     )
 
 

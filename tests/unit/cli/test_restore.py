@@ -302,6 +302,7 @@ class Steps:
             monkeypatch.setattr(restore, name, self._step(name))
         for name in ("verify_kestra", "bring_up", "tear_down"):
             monkeypatch.setattr(restore, name, self._step(name))
+        monkeypatch.setattr(restore, "read_flows", lambda _: {})
 
     def _step(self, name: str) -> Callable[..., Any]:
         def step(*arguments: Any, **_: Any) -> Any:

@@ -31,7 +31,7 @@ NO_PLUGIN = {"pulumi plugin install": "warning: will retry\nerror: failed to dow
 OFFLINE_IMAGES = [
     OFFLINE_STACK["config"][f"{service}Image"] for service in ("postgres", "kestra", "pgadmin")
 ]
-BUILD = "setup images postgres kestra pgadmin4"
+BUILD = "setup images postgres:17 kestra:1 pgadmin4:9"
 NO_IMAGE = {"docker pull": "no route to host"}
 DOCKER_DOWN = {"docker": "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."}
 
@@ -139,7 +139,7 @@ def test_each_unavailable_image_is_an_offline_one(command: CommandLine) -> None:
         "kestraImage": OFFLINE_IMAGES[1],
         "taxiSource": "sample",
     }
-    assert acting(command)[-2:] == ["setup images kestra", UP]
+    assert acting(command)[-2:] == ["setup images kestra:1", UP]
     assert "offline" not in command.path_of("pulumi up")
     assert result.stdout.splitlines()[-1] == OFFLINE_STACK["notice"]
 
@@ -149,7 +149,7 @@ def test_stack_without_any_download_is_offline(command: CommandLine) -> None:
     result = up(command)
     images = {key: value for key, value in OFFLINE_STACK["config"].items() if value}
     assert command.stack["config"] == images | {"taxiSource": "sample"}
-    assert acting(command)[-2:] == [f"{BUILD} nginx", UP]
+    assert acting(command)[-2:] == [f"{BUILD} nginx:1", UP]
     assert "Made-up taxi files are used" in result.stdout
 
 
@@ -187,7 +187,7 @@ def test_image_of_the_user_stays_where_the_stack_goes_offline(command: CommandLi
     command.set(images=[OWN_IMAGE], failing=NO_PLUGIN | NO_IMAGE)
     assert up(command).code == 0
     assert command.stack["config"]["kestraImage"] == OWN_IMAGE
-    assert acting(command)[-2:] == ["setup images postgres pgadmin4 nginx", UP]
+    assert acting(command)[-2:] == ["setup images postgres:17 pgadmin4:9 nginx:1", UP]
 
 
 def test_unavailable_image_of_the_user_is_an_error(command: CommandLine) -> None:
@@ -206,7 +206,7 @@ def test_offline_image_of_the_user_is_built(command: CommandLine) -> None:
     command.add_stack(kestraImage=OFFLINE_IMAGES[1])
     command.set(failing={f"docker pull {OFFLINE_IMAGES[1]}": "no such image"})
     assert up(command).code == 0
-    assert acting(command)[-2:] == ["setup images kestra", UP]
+    assert acting(command)[-2:] == ["setup images kestra:1", UP]
 
 
 def test_mirror_is_written_out_where_another_image_is_offline(command: CommandLine) -> None:
@@ -244,7 +244,7 @@ def test_offline_stack_stays_offline_where_all_is_available(
     config = {key: value for key, value in OFFLINE_STACK["config"].items() if value}
     command.add_stack(tag="offline", resources=resources, **config)
     assert up(command).code == 0
-    assert acting(command) == [f"{BUILD} nginx", UP]
+    assert acting(command) == [f"{BUILD} nginx:1", UP]
     assert command.stack["tags"] == {"podium:parts": "offline"}
     assert command.stack["config"] == config
 

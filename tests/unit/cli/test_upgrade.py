@@ -1,17 +1,20 @@
-"""podium upgrade kestra: another release validates everything before the stack gets it."""
+"""podium upgrade: another release is tried before the stack gets it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import httpx
 import pytest
 
 from cli import trial
 from cli.commands import upgrade
+from cli.stack import Stack
 from infra.kestra.client import KestraClient
 from infra.kestra_server import CONFIGURATION_FILE
 from tests.kestra.unit.fake_kestra import FakeKestra
+from tests.unit.cli.command_line import CommandLine
 from tests.unit.cli.content_stack import ContentStack, flow
 from tests.unit.cli.fake_docker import Thing
 
@@ -174,3 +177,101 @@ def test_stack_that_is_not_up_is_an_error(stack: ContentStack) -> None:
     stack.command.set_state([])
     result = stack.command.run("upgrade", "kestra", "v2.1.0")
     assert result.stderr == "Error: Stack dev is not up: ./podium up\n"
+
+
+class Replacement:
+    """What `upgrade postgres` asks of backup and restore, in order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.done: list[str] = []
+        self.fails = ""
+        self._folder = folder
+        for name in ("create", "verify", "restore", "check_target"):
+            monkeypatch.setattr(upgrade, name, getattr(self, name))
+
+    def create(self, _stack: object, path: None, *, stop_kestra: bool = False) -> Path:
+        file = self._folder / f"{len(self.done)}.tar"
+        file.touch()
+        self._do(f"backup{' without Kestra' * stop_kestra} {file.name}")
+        return file
+
+    def verify(self, path: Path, stack: Stack, images: dict[str, str]) -> None:
+        self._do(f"try {path.name} as {stack.name} with {images['postgresImage']}")
+
+    def restore(
+        self, _stack: object, path: Path, *, replace: bool, images: dict[str, str] | None = None
+    ) -> None:
+        assert replace
+        self._do(f"restore {path.name} with {images['postgresImage'] if images else 'its image'}")
+
+    def check_target(self, _stack: object, *, replace: bool) -> None:
+        assert replace
+        self._do("check")
+
+    def _do(self, step: str) -> None:
+        self.done.append(step)
+        if self.fails and step.startswith(self.fails):
+            raise click.ClickException("it did not work")
+
+
+@pytest.fixture
+def replacement(
+    command: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Replacement:
+    command.add_stack(tag="official", resources=1)
+    return Replacement(monkeypatch, tmp_path)
+
+
+TRIED = ["check", "backup 1.tar", "try 1.tar as dev-upgrade with postgres:18"]
+
+
+def test_newer_postgres_is_tried_before_it_replaces_the_older(
+    command: CommandLine, replacement: Replacement, tmp_path: Path
+) -> None:
+    result = command.run("upgrade", "postgres", "18")
+    assert (result.code, result.stderr) == (0, "")
+    assert replacement.done == [
+        *TRIED,
+        "backup without Kestra 3.tar",
+        "restore 3.tar with postgres:18",
+    ]
+    assert [path.name for path in tmp_path.glob("*.tar")] == ["3.tar"]
+
+
+def test_check_of_a_newer_postgres_ends_after_the_trial(
+    command: CommandLine, replacement: Replacement
+) -> None:
+    result = command.run("upgrade", "postgres", "postgres:18", "--check")
+    assert (result.code, result.stderr) == (0, "")
+    assert replacement.done == TRIED
+    assert "postgres:18 takes all data; nothing was changed." in result.stdout
+
+
+@pytest.mark.parametrize("step", ["check", "backup", "try", "backup without Kestra"])
+def test_upgrade_of_postgres_that_cannot_work_replaces_nothing(
+    command: CommandLine, replacement: Replacement, step: str
+) -> None:
+    replacement.fails = step
+    result = command.run("upgrade", "postgres", "18")
+    assert (result.code, result.stderr) == (1, "Error: it did not work\n")
+    assert not [done for done in replacement.done if done.startswith("restore")]
+
+
+def test_upgrade_of_postgres_that_fails_brings_the_older_back(
+    command: CommandLine, replacement: Replacement
+) -> None:
+    replacement.fails = "restore 3.tar with postgres:18"
+    result = command.run("upgrade", "postgres", "18")
+    assert (result.code, result.stderr) == (1, "Error: it did not work\n")
+    assert replacement.done[-1] == "restore 3.tar with its image"
+    assert "The upgrade failed: the old release is restored." in result.stdout
+
+
+@pytest.mark.parametrize("release", ["17", "16", "postgres:17.9"])
+def test_postgres_of_no_newer_major_version_is_refused(
+    command: CommandLine, replacement: Replacement, release: str
+) -> None:
+    result = command.run("upgrade", "postgres", release)
+    assert result.code == 1
+    assert "has no newer major version than PostgreSQL 17; nothing was changed" in result.stderr
+    assert replacement.done == []
