@@ -74,7 +74,13 @@ build() {
     step "Building the image $image" "$logs/$name.log" "${make[@]}" "$hash"
 }
 
-wanted=("${@:-${!tags[@]}}")
+wanted=("$@")
+if [ $# = 0 ]; then
+    # Few stacks have a gateway: its image is built on demand.
+    for name in "${!tags[@]}"; do
+        [ "$name" = caddy ] || wanted+=("$name")
+    done
+fi
 for name in "${wanted[@]}"; do
     [ -n "${tags[$name]:-}" ] || {
         echo "There is no image \"$name\"; there are: ${!tags[*]}." >&2
