@@ -13,6 +13,7 @@ _CONFIGURATION_FILE = "/etc/caddy/Caddyfile"
 _SECRETS = "/run/secrets"
 _HEALTH_PORT = 8081
 # Files for flows are uploaded through Kestra's page; taxi files of a month have less than this.
+# One that says its length is refused at once; of others the rest is not read.
 _MAX_BODY = "100MB"
 _CONFIGURATION = """\
 {{
@@ -29,6 +30,8 @@ _SITE = """\
 {host} {{
 	{tls}
 	header Strict-Transport-Security max-age=31536000
+	@large header_regexp Content-Length ^[0-9]{{9,}}$
+	respond @large 413
 	request_body {{
 		max_size {max_body}
 	}}

@@ -11,6 +11,7 @@ import pulumi
 from pulumi.automation import CommandError, ConfigValue, StackNotFoundError
 
 from cli import offline, ports, setup, stack_settings
+from cli.docker_host import check_remote_host
 from cli.health import HealthWatch
 from cli.logins import repair_logins, repair_superuser
 from cli.output import console, step
@@ -120,9 +121,11 @@ def _load_settings(stack: Stack) -> Settings:
         [key for key, entry in config.items() if entry.secret],
     )
     try:
-        return Settings.load()
+        settings = Settings.load()
     except SettingsError as error:
         raise click.ClickException(stack.with_podium(str(error))) from error
+    check_remote_host(settings, stack.podium)
+    return settings
 
 
 def _check_admin_email(stack: Stack, outputs: Mapping[str, Any], wanted: str) -> None:

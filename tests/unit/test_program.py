@@ -877,6 +877,7 @@ def test_with_tls_each_page_has_a_name_of_its_own(tls: str, port: str):
         assert f"reverse_proxy {service}:8080" in site
         assert "header Strict-Transport-Security max-age=31536000" in site
         assert "max_size 100MB" in site
+        assert "@large header_regexp Content-Length ^[0-9]{9,}$\n\trespond @large 413\n" in site
         assert ("tls /run/secrets/gateway.crt /run/secrets/gateway.key" in site) is (
             tls == "internal"
         )
