@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pulumi
 
+from infra.certificates import Certificates
 from infra.container import Placement
 from infra.databases import Databases, DatabasesArgs
 from infra.file_server import TaxiSource, TaxiSourceArgs
+from infra.gateway import Gateway, GatewayArgs
 from infra.kestra import DashboardDirectory, FlowDirectory, Switches, major_version
 from infra.kestra_server import KestraServer, KestraServerArgs
 from infra.network import Network
 from infra.pgadmin import PgAdmin, PgAdminArgs
-from infra.postgres import Postgres, PostgresArgs
+from infra.postgres import Postgres, PostgresArgs, PostgresTls
 from infra.settings import Settings
 
 settings = Settings.load()
@@ -20,6 +22,9 @@ network = Network("network")
 placement = Placement(
     network.network_name, settings.host_name, settings.bind_address, settings.protect_volumes
 )
+
+certificates = None if settings.tls == "off" else Certificates("certificates", settings.host_name)
+pages = placement.behind_gateway(settings.gateway_ports[443]) if certificates else placement
 
 postgres = Postgres(
     "postgres",
@@ -31,6 +36,7 @@ postgres = Postgres(
         major_version=settings.postgres_major,
         port=settings.postgres_port,
         password=settings.postgres_password,
+        tls=PostgresTls(certificates, network.gateway) if certificates else None,
     ),
 )
 
@@ -63,7 +69,7 @@ taxi = TaxiSource(
 kestra = KestraServer(
     "kestra",
     KestraServerArgs(
-        placement,
+        pages,
         settings.kestra_image,
         settings.kestra_memory,
         cpus=settings.kestra_cpus,
@@ -89,7 +95,7 @@ kestra = KestraServer(
 pgadmin = PgAdmin(
     "pgadmin",
     PgAdminArgs(
-        placement,
+        pages,
         settings.pgadmin_image,
         settings.pgadmin_memory,
         port=settings.pgadmin_port,
@@ -99,6 +105,19 @@ pgadmin = PgAdmin(
         names_id=databases.names_id,
     ),
 )
+
+if certificates:
+    Gateway(
+        "gateway",
+        GatewayArgs(
+            placement,
+            settings.gateway_image,
+            settings.gateway_memory,
+            ports=settings.gateway_ports,
+            pages={"kestra": kestra.address, "pgadmin": pgadmin.address},
+            certificates=certificates if settings.tls == "internal" else None,
+        ),
+    )
 
 # Kestra keeps its content in PostgreSQL: when that volume is deleted too, nothing is left of it.
 in_kestra = pulumi.ResourceOptions(
@@ -128,5 +147,6 @@ dashboards = DashboardDirectory(
 
 content = {"flows": flows.revisions, "dashboards": dashboards.registered, "images": settings.images}
 outputs = postgres.outputs | databases.outputs | kestra.outputs | pgadmin.outputs | content
+outputs |= certificates.outputs if certificates else {}
 for name, value in outputs.items():
     pulumi.export(name, value)

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from cli import offline
+from cli.docker_host import use_context
 from cli.output import step
 from cli.processes import PROJECT_FOLDER, run_logged
 
@@ -28,6 +29,7 @@ def prepare() -> None:
     Raises:
         click.ClickException: there is no Pulumi CLI, and none could be installed or built.
     """
+    use_context()
     environment = os.environ
     environment["PODIUM_PYTHON"] = str(PROJECT_FOLDER / ".venv/bin/python")
     environment["PULUMI_SKIP_UPDATE_CHECK"] = "true"

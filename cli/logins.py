@@ -91,7 +91,9 @@ def _is_pgadmin_password(outputs: dict[str, Any]) -> bool:
         with httpx.Client(base_url=outputs["pgadminUrl"], timeout=_WAIT_SECONDS) as browser:
             token = _PGADMIN_TOKEN.search(browser.get("/login").text)
             login["csrf_token"] = token[1] if token else ""
-            answer = browser.post("/authenticate/login", data=login)
+            # Behind the gateway the cookie is for TLS only, and the jar keeps it from this port.
+            cookies = "; ".join(f"{item.name}={item.value}" for item in browser.cookies.jar)
+            answer = browser.post("/authenticate/login", data=login, headers={"Cookie": cookies})
     except httpx.HTTPError:
         return True
     return "/browser" in answer.headers.get("location", "")

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from cli import stack_settings
+from cli.docker_host import remote_host
 from cli.output import cache_folder
 from cli.services import connect
 from cli.stack import Stack
@@ -39,7 +40,10 @@ def choose(
         port = wanted[key]
         others = taken | set(wanted.values()) - {port} | set(chosen.values())
         candidates = (item for item in range(port, 65536) if item not in others)
-        chosen[key] = next((item for item in candidates if _is_free(address, item)), port)
+        # What listens on another Docker host cannot be seen from here, but for its containers.
+        chosen[key] = next(
+            (item for item in candidates if remote_host() or _is_free(address, item)), port
+        )
     return chosen
 
 

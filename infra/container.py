@@ -1,10 +1,13 @@
 """What the containers of the stack have in common: names, labels, volumes, ports, health checks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import pulumi
 import pulumi_docker as docker
+
+_HTTPS_PORT = 443
 
 
 def physical_name(part: str) -> str:
@@ -26,26 +29,45 @@ class Placement:
         host_name: The host name under which users reach the Docker host.
         bind_address: The IP address of the Docker host that published ports bind to.
         protect_volumes: Whether not even `destroy` may delete the data volumes.
+        gateway: Host and port of the gateway, below whose host each page has a name, or None.
     """
 
     network_name: pulumi.Input[str]
     host_name: str
     bind_address: str
     protect_volumes: bool
+    gateway: str | None = None
 
-    def page_url(self, port: int) -> str:
-        """Returns the URL of a page for a browser.
+    @property
+    def page_host(self) -> str:
+        """The host name of the pages for a browser.
 
         Cookies ignore ports: on one host name the pages of two stacks would overwrite each other's
         sessions. Browsers resolve every name below localhost to loopback (RFC 6761, section 6.3);
         other clients may not.
-
-        Args:
-            port: The published port.
         """
         is_local = self.host_name == "localhost"
-        host = f"{pulumi.get_stack()}.localhost" if is_local else self.host_name
-        return f"http://{host}:{port}"
+        return f"{pulumi.get_stack()}.localhost" if is_local else self.host_name
+
+    def behind_gateway(self, port: int) -> Self:
+        """Returns where services run whose ports only the Docker host itself reaches.
+
+        Args:
+            port: The published port of the gateway, in front of their pages.
+        """
+        gateway = self.page_host if port == _HTTPS_PORT else f"{self.page_host}:{port}"
+        return replace(self, host_name="localhost", bind_address="127.0.0.1", gateway=gateway)
+
+    def page_url(self, service: str, port: int) -> str:
+        """Returns the URL of the page of a service for a browser.
+
+        Args:
+            service: The service's alias.
+            port: Its published port.
+        """
+        if self.gateway:
+            return f"https://{service}.{self.gateway}"
+        return f"http://{self.page_host}:{port}"
 
 
 @dataclass(frozen=True)

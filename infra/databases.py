@@ -127,7 +127,7 @@ class Databases(pulumi.ComponentResource):
             port=args.server.port,
             username=args.server.user,
             password=args.server.password,
-            sslmode="disable",
+            sslmode=args.server.sslmode,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[args.server.container]),
         )
         self._opts = pulumi.ResourceOptions(

@@ -87,11 +87,13 @@ class KestraServer(pulumi.ComponentResource):
 
     Attributes:
         connection: How its API is reached: URL and login.
+        address: Host and port of the page on the stack's network, such as kestra:8080.
         container: The running server.
         outputs: What the stack exports of it, by the names of the stack's outputs.
     """
 
     connection: Connection
+    address: str
     container: docker.Container
     outputs: dict[str, pulumi.Input[str | int]]
 
@@ -108,9 +110,10 @@ class KestraServer(pulumi.ComponentResource):
         super().__init__("podium:infra:KestraServer", name, None, opts)
         host = args.placement.host_name
         url = f"http://{host}:{args.port}"
-        page = args.placement.page_url(args.port)
+        page = args.placement.page_url(name, args.port)
         login_password = password(f"{name}-password", args.password, parent=self)
         self.connection = Connection(url, args.username, login_password)
+        self.address = f"{name}:{_API_PORT}"
         volume = data_volume(f"{name}-data", args.placement, parent=self)
         configuration = pulumi.Output.all(
             database_password=args.databases.kestra.password,

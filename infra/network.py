@@ -11,9 +11,11 @@ class Network(pulumi.ComponentResource):
 
     Attributes:
         network_name: the network's name on the Docker host.
+        gateway: the address from which the Docker host itself reaches the containers.
     """
 
     network_name: pulumi.Output[str]
+    gateway: pulumi.Output[str]
 
     def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
         """Declares the network.
@@ -34,4 +36,5 @@ class Network(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.network_name = network.name
+        self.gateway = network.ipam_configs.apply(lambda configs: str(configs[0].gateway))
         self.register_outputs({"networkName": self.network_name})

@@ -58,9 +58,11 @@ class PgAdmin(pulumi.ComponentResource):
     """pgAdmin in server mode, connecting to the databases without asking for a password.
 
     Attributes:
+        address: Host and port of the page on the stack's network, such as pgadmin:8080.
         outputs: What the stack exports of it, by the names of the stack's outputs.
     """
 
+    address: str
     outputs: dict[str, pulumi.Input[str | int]]
 
     def __init__(
@@ -76,6 +78,7 @@ class PgAdmin(pulumi.ComponentResource):
         super().__init__("podium:infra:PgAdmin", name, None, opts)
         url = f"http://{args.placement.host_name}:{args.port}"
         login_password = password(f"{name}-password", args.password, parent=self)
+        self.address = f"{name}:{_PORT}"
         volume = data_volume(f"{name}-data", args.placement, parent=self)
         pgpass = pulumi.Output.all(*(login.password for login in args.databases)).apply(
             lambda passwords: _pgpass(args.databases, passwords)
@@ -100,6 +103,11 @@ class PgAdmin(pulumi.ComponentResource):
                 "PGADMIN_LISTEN_PORT": str(_PORT),
                 # Of PGADMIN_CONFIG_... the values are Python literals.
                 "PGADMIN_CONFIG_SESSION_COOKIE_NAME": repr(f"pga4_{physical_name('session')}"),
+                **(
+                    {"PGADMIN_CONFIG_SESSION_COOKIE_SECURE": "True"}
+                    if args.placement.gateway
+                    else {}
+                ),
                 "PGADMIN_SERVER_JSON_FILE": _SERVERS_FILE,
                 # Otherwise the file is read at the first start only.
                 "PGADMIN_REPLACE_SERVERS_ON_STARTUP": "True",
@@ -131,7 +139,7 @@ class PgAdmin(pulumi.ComponentResource):
         )
         self.outputs = {
             "pgadminUrl": url,
-            "pgadminPage": args.placement.page_url(args.port),
+            "pgadminPage": args.placement.page_url(name, args.port),
             "pgadminUser": args.email,
             "pgadminPassword": login_password,
         }

@@ -1,16 +1,28 @@
 """The PostgreSQL server: its container, its volume and its superuser."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_docker as docker
 
-from infra.container import HealthCheck, ServiceArgs, data_volume, secret_file, service_container
+from infra.certificates import Certificates
+from infra.container import (
+    HealthCheck,
+    Placement,
+    ServiceArgs,
+    data_volume,
+    secret_file,
+    service_container,
+)
 from infra.passwords import password
 
 _SUPERUSER = "postgres"
 _PORT = 5432
-_PASSWORD_FILE = "/run/secrets/postgres-password"
+_SECRETS = "/run/secrets"
+_PASSWORD_FILE = f"{_SECRETS}/postgres-password"
+# PostgreSQL takes a key from its own user only; uploads are root's.
+_KEY_FILE = "/var/lib/postgresql/server.key"
+_HBA_FILE = "/etc/postgresql/pg_hba.conf"
 # The entrypoint gives the data to the user postgres and becomes that user.
 _CAPABILITIES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID")
 # Parallel queries put their shared state into /dev/shm, of which Docker gives 64 MiB by default.
@@ -35,6 +47,19 @@ SERVER_SETTINGS = {
 
 
 @dataclass(frozen=True)
+class PostgresTls:
+    """What PostgreSQL needs to ask for TLS outside of the stack's network.
+
+    Attributes:
+        certificates: Where its certificate is from.
+        gateway: The address on the network that the Docker host itself has, see `Network`.
+    """
+
+    certificates: Certificates
+    gateway: pulumi.Output[str]
+
+
+@dataclass(frozen=True)
 class PostgresArgs(ServiceArgs):
     """What the PostgreSQL server needs.
 
@@ -42,11 +67,13 @@ class PostgresArgs(ServiceArgs):
         major_version: The server's major version, which decides on the data path.
         port: The published port on the Docker host.
         password: The superuser's password, or None for a generated one.
+        tls: What it needs for TLS, or None for plain text.
     """
 
     major_version: int
     port: int
     password: str | None
+    tls: PostgresTls | None = field(default=None, kw_only=True)
 
 
 class Postgres(pulumi.ComponentResource):
@@ -55,6 +82,7 @@ class Postgres(pulumi.ComponentResource):
     Attributes:
         host: The host name under which the Docker host is reached.
         port: The published port.
+        sslmode: How clients on the Docker host connect.
         address: Host and port on the stack's network, such as postgres:5432.
         user: The superuser's name.
         password: The superuser's password.
@@ -65,6 +93,7 @@ class Postgres(pulumi.ComponentResource):
 
     host: str
     port: int
+    sslmode: str
     address: str
     user: str
     password: pulumi.Output[str]
@@ -85,6 +114,7 @@ class Postgres(pulumi.ComponentResource):
         super().__init__("podium:infra:Postgres", name, None, opts)
         self.host = args.placement.host_name
         self.port = args.port
+        self.sslmode = "require" if args.tls else "disable"
         self.address = f"{name}:{_PORT}"
         self.user = _SUPERUSER
         self.password = password(f"{name}-password", args.password, parent=self)
@@ -95,12 +125,18 @@ class Postgres(pulumi.ComponentResource):
             parent=self,
             capabilities=_CAPABILITIES,
             envs={"POSTGRES_USER": self.user, "POSTGRES_PASSWORD_FILE": _PASSWORD_FILE},
-            uploads=[secret_file(_PASSWORD_FILE, self.password, "0600")],
+            uploads=[
+                secret_file(_PASSWORD_FILE, self.password, "0600"),
+                *(_tls_files(name, args.placement, args.tls) if args.tls else ()),
+            ],
+            entrypoints=_with_key(name) if args.tls else None,
             command=[
                 "postgres",
                 *(
                     part
-                    for key, value in SERVER_SETTINGS.items()
+                    for key, value in (
+                        SERVER_SETTINGS | (_tls_settings(name) if args.tls else {})
+                    ).items()
                     for part in ("-c", f"{key}={value}")
                 ),
             ],
@@ -126,6 +162,49 @@ class Postgres(pulumi.ComponentResource):
             "postgresPassword": self.password,
         }
         self.register_outputs({"password": self.password})
+
+
+def _tls_files(
+    name: str, placement: Placement, tls: PostgresTls
+) -> list[docker.ContainerUploadArgs]:
+    host_names = sorted({placement.host_name, placement.page_host})
+    return [
+        *tls.certificates.files(name, host_names, _SECRETS),
+        docker.ContainerUploadArgs(file=_HBA_FILE, content=tls.gateway.apply(_hba)),
+    ]
+
+
+def _hba(gateway: str) -> str:
+    """Returns who may connect, and how (PostgreSQL's documentation, "The pg_hba.conf File").
+
+    Args:
+        gateway: The address of the Docker host on the stack's network. What comes through the
+            published port may have it too.
+    """
+    return f"""\
+local   all         all             trust
+local   replication all             trust
+hostssl all         all {gateway}/32 scram-sha-256
+host    all         all {gateway}/32 reject
+host    all         all samenet scram-sha-256
+hostssl all         all all     scram-sha-256
+"""
+
+
+def _with_key(name: str) -> list[str]:
+    """Returns an entrypoint that hands the key to PostgreSQL's user before the image's own."""
+    script = f"install -o postgres -m 0600 {_SECRETS}/{name}.key {_KEY_FILE}"
+    return ["/bin/sh", "-c", f'{script} && exec docker-entrypoint.sh "$@"', "entrypoint"]
+
+
+def _tls_settings(name: str) -> dict[str, str]:
+    return {
+        "ssl": "on",
+        "ssl_cert_file": f"{_SECRETS}/{name}.crt",
+        "ssl_key_file": _KEY_FILE,
+        "hba_file": _HBA_FILE,
+        "password_encryption": "scram-sha-256",
+    }
 
 
 def _data_path(major_version: int) -> str:

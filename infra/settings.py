@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import pulumi
 import yaml
@@ -130,12 +130,24 @@ def _flag(value: str) -> bool:
     raise ValueError("must be true or false")
 
 
+def _tls(value: str) -> str:
+    if value in ("off", "internal", "acme"):
+        return value
+    raise ValueError("must be off, internal or acme")
+
+
 def _ip_address(value: str) -> str:
+    if _is_ip(value):
+        return value
+    raise ValueError("must be an IPv4 or IPv6 address of the Docker host")
+
+
+def _is_ip(value: str) -> bool:
     try:
         ipaddress.ip_address(value)
-    except ValueError as error:
-        raise ValueError("must be an IPv4 or IPv6 address of the Docker host") from error
-    return value
+    except ValueError:
+        return False
+    return True
 
 
 def _host_name(value: str) -> str:
@@ -317,15 +329,19 @@ class Settings(BaseModel):
 
     bind_address: Annotated[str, AfterValidator(_ip_address)]
     host_name: Annotated[str, AfterValidator(_host_name)]
+    tls: Annotated[Literal["off", "internal", "acme"], BeforeValidator(_tls)]
+    allow_plain_text: Flag
     postgres_port: Port
     kestra_port: Port
     kestra_management_port: Annotated[int | None, BeforeValidator(_optional_port), _Group("port")]
     pgadmin_port: Port
+    gateway_port: Port
     registry_prefix: Annotated[str, AfterValidator(_registry_prefix)]
     postgres_image: Annotated[Image, AfterValidator(_postgres_image)]
     kestra_image: Annotated[Image, AfterValidator(_kestra_image)]
     pgadmin_image: Image
     files_image: Image
+    gateway_image: Image
     kestra_database: Database
     warehouse_database: Database
     kestra_role: Role
@@ -350,11 +366,14 @@ class Settings(BaseModel):
     kestra_memory: Annotated[int, _memory(1024)]
     pgadmin_memory: Annotated[int, _memory(512)]
     files_memory: Annotated[int, _memory(64)]
+    gateway_memory: Annotated[int, _memory(64)]
     postgres_cpus: Cpus
     kestra_cpus: Cpus
     protect_volumes: Flag
 
-    @field_validator("postgres_image", "kestra_image", "pgadmin_image", "files_image")
+    @field_validator(
+        "postgres_image", "kestra_image", "pgadmin_image", "files_image", "gateway_image"
+    )
     @classmethod
     def _mirrored(cls, reference: str, info: ValidationInfo) -> str:
         """Returns the complete reference, with the mirror if it names no registry."""
@@ -387,7 +406,18 @@ class Settings(BaseModel):
     def ports(self) -> dict[str, int]:
         """The published ports by their keys, such as postgresPort."""
         ports = {to_camel(name): getattr(self, name) for name in _fields("port")}
+        if self.tls != "internal":
+            del ports["gatewayPort"]
         return {key: port for key, port in ports.items() if port}
+
+    @property
+    def gateway_ports(self) -> dict[int, int]:
+        """The published ports of the gateway by those in its container, that of HTTPS first."""
+        return {
+            "off": {},
+            "internal": {443: self.gateway_port},
+            "acme": {443: 443, 80: 80},
+        }[self.tls]
 
     @classmethod
     def load(cls) -> Self:
@@ -412,6 +442,7 @@ class Settings(BaseModel):
         lines = [_error(config.name, key, values[key], reason) for key, reason in errors]
         for kind in ("port", "database", "role"):
             lines += _same_values(config.name, kind, values)
+        lines += _open_doors(config.name, values)
         lines += _unknown(config.name, values.keys())
         if lines:
             count = len({line.split()[0] for line in lines})
@@ -432,6 +463,25 @@ def _same_values(project: str, kind: str, values: dict[str, str]) -> Iterator[st
         if (owner := owners.setdefault(values[key], key)) != key:
             reason = f"must be another {kind} than {owner}, which has the same value"
             yield _error(project, key, values[key], reason, f"<another {kind}>")
+
+
+def _open_doors(project: str, values: dict[str, str]) -> Iterator[str]:
+    """Yields an error where passwords would cross a network, or certificates have no name."""
+    address, host, tls = values["bindAddress"], values["hostName"], values["tls"]
+    if tls == "off" and values["allowPlainText"] != "true" and _is_ip(address):
+        if not ipaddress.ip_address(address).is_loopback:
+            yield (
+                f'  {project}:bindAddress = "{address}" opens the ports to a network, which '
+                "passwords would cross in plain text.\n      pulumi config set tls internal\n"
+                "    or, where the network is trusted:\n"
+                "      pulumi config set allowPlainText true"
+            )
+    elif tls == "acme" and ("." not in host or host.endswith(".localhost") or _is_ip(host)):
+        reason = "must be a public host name where tls is acme"
+        yield _error(project, "hostName", host, reason, "<host name>")
+    elif tls == "internal" and _is_ip(host):
+        reason = "must be a host name where tls is on: the pages are below it"
+        yield _error(project, "hostName", host, reason)
 
 
 def _unknown(project: str, known: Collection[str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from cli.stack import Parts, Stack
 from infra.kestra.client import KestraClient, KestraError
 
 _WAIT_SECONDS = 2.0
+_EXPIRY_DAYS = 30
 _SIZES = """
 SELECT datname, pg_size_pretty(pg_database_size(datname)) FROM pg_database
 WHERE NOT datistemplate AND datname <> 'postgres' ORDER BY datname
@@ -37,7 +38,15 @@ def status(stack: Stack) -> None:
     print_table(("Service", "State", "Health", "Ports", "Memory", "Image"), services)
     print_table(("Database", "Size"), _databases(containers.get("postgres")))
     print_table(("Flow", "Revision", "Last execution"), _flows(stack))
+    _warn_of_expiry(stack, datetime.now())
     console.print(f"Last backup: {last_backup(stack) or f'never; {stack.podium} backup'}")
+
+
+def _warn_of_expiry(stack: Stack, now: datetime) -> None:
+    """Warns of certificates that end soon, which each `up` in a new half-year replaces."""
+    expiry = stack.outputs.get("certificatesExpire")
+    if expiry and (datetime.fromisoformat(expiry) - now).days < _EXPIRY_DAYS:
+        console.print(f"The certificates expire on {expiry}; to renew them: {stack.podium} up")
 
 
 def _service(container: Container) -> list[str]:

@@ -11,6 +11,7 @@ import pulumi
 from pulumi.automation import CommandError, ConfigValue, StackNotFoundError
 
 from cli import offline, ports, setup, stack_settings
+from cli.docker_host import check_remote_host
 from cli.health import HealthWatch
 from cli.logins import repair_logins, repair_superuser
 from cli.output import console, step
@@ -55,6 +56,10 @@ def bring_up(stack: Stack) -> int:
         before = {name: output.value for name, output in outputs.items()}
         _check_admin_email(stack, before, settings.admin_email)
         check_releases(stack, settings)
+        if settings.gateway_ports:
+            # It may be the first `up` with a gateway.
+            images = {"gatewayImage": settings.gateway_image}
+            configure(stack, _available_images(stack, images))
         if settings.postgres_password:
             before["postgresPassword"] = settings.postgres_password
     chosen = stack_settings.load(stack.name)
@@ -122,9 +127,11 @@ def load_settings(stack: Stack, **changes: str) -> Settings:
         [key for key, entry in config.items() if entry.secret],
     )
     try:
-        return Settings.load()
+        settings = Settings.load()
     except SettingsError as error:
         raise click.ClickException(stack.with_podium(str(error))) from error
+    check_remote_host(settings, stack.podium)
+    return settings
 
 
 def _check_admin_email(stack: Stack, outputs: Mapping[str, Any], wanted: str) -> None:
@@ -164,14 +171,41 @@ def _choose_images(stack: Stack, parts: Parts, settings: Settings) -> dict[str, 
     Raises:
         click.ClickException: an image that the user has set is unavailable.
     """
+    images = {f"{service}Image": image for service, image in settings.images.items()}
+    if settings.gateway_ports:
+        images["gatewayImage"] = settings.gateway_image
+    config = _available_images(stack, images)
+    if (parts is Parts.OFFLINE or config) and settings.taxi_folder is None:
+        config["taxiSource"] = SAMPLE
+        console.print("Made-up taxi files are used: set taxiSource to the folder of real ones.")
+    if settings.taxi_folder or "taxiSource" in config:
+        images["filesImage"] = settings.files_image
+        config |= _available_images(stack, {"filesImage": settings.files_image})
+    if settings.registry_prefix and config.keys() & images.keys():
+        # No mirror has the offline images.
+        config = images | config | {"registryPrefix": ""}
+    return config
+
+
+def _available_images(stack: Stack, images: Mapping[str, str]) -> dict[str, str]:
+    """Pulls those of these images that are missing.
+
+    Args:
+        stack: The stack.
+        images: The images by their keys, such as kestraImage.
+
+    Returns:
+        The keys of those that are unavailable, with the offline images to use.
+
+    Raises:
+        click.ClickException: an image that the user has set is unavailable.
+    """
     offline_stack = offline.load_stack()
     set_by_user = stack_settings.load(stack.name)
-    images = {f"{service}Image": image for service, image in settings.images.items()}
     config: dict[str, str] = {}
-
-    def choose(key: str, image: str) -> None:
+    for key, image in images.items():
         if image in offline_stack.images or is_available(image):
-            return
+            continue
         if key in set_by_user:
             raise click.ClickException(
                 f"{stack.project}:{key} = {image} is neither on this machine nor can it be pulled. "
@@ -179,18 +213,6 @@ def _choose_images(stack: Stack, parts: Parts, settings: Settings) -> dict[str, 
             )
         config[key] = offline_stack.config[key]
         console.print(f"The image {image} is unavailable: {config[key]} is used.")
-
-    for key, image in images.items():
-        choose(key, image)
-    if (parts is Parts.OFFLINE or config) and settings.taxi_folder is None:
-        config["taxiSource"] = SAMPLE
-        console.print("Made-up taxi files are used: set taxiSource to the folder of real ones.")
-    if settings.taxi_folder or "taxiSource" in config:
-        images["filesImage"] = settings.files_image
-        choose("filesImage", settings.files_image)
-    if settings.registry_prefix and config.keys() & images.keys():
-        # No mirror has the offline images.
-        config = images | config | {"registryPrefix": ""}
     return config
 
 

@@ -83,7 +83,11 @@ build() {
 }
 
 wanted=()
-for image in "${@:-${!tags[@]}}"; do
+[ $# != 0 ] || for name in "${!tags[@]}"; do
+    # Few stacks have a gateway: its image is built on demand.
+    [ "$name" = caddy ] || set -- "$@" "$name"
+done
+for image in "$@"; do
     name=${image%:*}
     if [ -n "${arguments[$image]:-}" ]; then
         tags[$name]=${image#*:}

@@ -40,6 +40,7 @@ def run(program: Callable[[], object], stack_name: str = "test") -> Deployment:
         computed={
             PASSWORD: lambda name: {"result": f"generated-{name}-1A"},
             RANDOM_ID: lambda name: {"hex": f"hex of {name}"},
+            NETWORK: lambda name: {"ipamConfigs": [{"gateway": "192.0.2.254"}]},
             IMAGE: lambda name: {"imageId": f"sha256:{name}"},
         },
     )

@@ -12,6 +12,7 @@ from typing import Any
 import pulumi
 import pytest
 import yaml
+from cryptography import x509
 
 from infra.kestra.folder import read_folder
 from infra.settings import SettingsError
@@ -150,6 +151,7 @@ def test_ports_are_published_on_loopback(platform: Deployment, service: str, por
 def test_ports_and_address_follow_the_settings():
     deployment = deploy(
         bindAddress="0.0.0.0",
+        allowPlainText=True,
         postgresPort=15432,
         kestraPort=18080,
         kestraManagementPort=18081,
@@ -830,6 +832,118 @@ def test_urls_carry_the_host_name():
     assert deployment.outputs["kestraManagementUrl"] == "http://docker.example.com:8081"
     assert deployment.outputs["postgresHost"] == "docker.example.com"
     assert deployment.one(POSTGRESQL, "databases").inputs["host"] == "docker.example.com"
+
+
+# Gateway
+
+
+def with_tls(tls: str = "internal", **config: Any) -> Deployment:
+    return deploy(tls=tls, bindAddress="0.0.0.0", hostName="docker.example.com", **config)
+
+
+def published(container: Resource) -> list[tuple[str, int, int]]:
+    ports = container.inputs["ports"]
+    return [(port["ip"], port["internal"], port["external"]) for port in ports]
+
+
+@pytest.mark.parametrize(
+    ("tls", "ports"),
+    [
+        ("internal", [("0.0.0.0", 443, 9443)]),
+        ("acme", [("0.0.0.0", 80, 80), ("0.0.0.0", 443, 443)]),
+    ],
+)
+def test_with_tls_a_network_reaches_the_gateway_and_postgresql_only(
+    tls: str, ports: list[tuple[str, int, int]]
+):
+    deployment = with_tls(tls, gatewayPort=9443, kestraManagementPort=8081)
+    assert {item.name: published(item) for item in deployment.all(CONTAINER)} == {
+        "gateway": ports,
+        "postgres": [("0.0.0.0", 5432, 5432)],
+        "kestra": [("127.0.0.1", 8080, 8080), ("127.0.0.1", 8081, 8081)],
+        "pgadmin": [("127.0.0.1", 8080, 8085)],
+    }
+
+
+@pytest.mark.parametrize(("tls", "port"), [("internal", ":8443"), ("acme", "")])
+def test_with_tls_each_page_has_a_name_of_its_own(tls: str, port: str):
+    deployment = with_tls(tls)
+    outputs, container = deployment.outputs, deployment.one(CONTAINER, "gateway")
+    for service in ("kestra", "pgadmin"):
+        name = f"{service}.docker.example.com"
+        assert outputs[f"{service}Page"] == f"https://{name}{port}"
+        _, _, site = files(container)["/etc/caddy/Caddyfile"].partition(f"\n{name} {{\n")
+        site = site.partition("\n}\n")[0]
+        assert f"reverse_proxy {service}:8080" in site
+        assert "header Strict-Transport-Security max-age=31536000" in site
+        assert "max_size 100MB" in site
+        assert "@large header_regexp Content-Length ^[0-9]{9,}$\n\trespond @large 413\n" in site
+        assert ("tls /run/secrets/gateway.crt /run/secrets/gateway.key" in site) is (
+            tls == "internal"
+        )
+    assert kestra_configuration(deployment)["kestra"]["url"] == f"{outputs['kestraPage']}/"
+    # What Pulumi itself uses, on the Docker host.
+    assert outputs["kestraUrl"] == "http://localhost:8080"
+    volumes = mounts(container)
+    assert volumes == ([("podium-test-gateway-data", "/data")] if tls == "acme" else [])
+
+
+def test_pages_of_a_local_gateway_are_below_the_name_of_the_stack():
+    outputs = deploy(tls="internal").outputs
+    assert outputs["kestraPage"] == "https://kestra.test.localhost:8443"
+    assert outputs["pgadminPage"] == "https://pgadmin.test.localhost:8443"
+
+
+def test_with_tls_pgadmin_sends_its_cookie_over_tls_only(platform: Deployment):
+    name = "PGADMIN_CONFIG_SESSION_COOKIE_SECURE"
+    assert environment(with_tls().one(CONTAINER, "pgadmin"))[name] == "True"
+    assert name not in environment(platform.one(CONTAINER, "pgadmin"))
+
+
+@pytest.mark.parametrize("tls", ["internal", "acme"])
+def test_with_tls_postgresql_takes_plain_text_from_the_network_of_the_stack_only(tls: str):
+    deployment = with_tls(tls)
+    container = deployment.one(CONTAINER, "postgres")
+    rules = [line.split() for line in files(container)["/etc/postgresql/pg_hba.conf"].splitlines()]
+    assert [(rule[0], *rule[3:]) for rule in rules if rule[0] != "local"] == [
+        ("hostssl", "192.0.2.254/32", "scram-sha-256"),
+        ("host", "192.0.2.254/32", "reject"),
+        ("host", "samenet", "scram-sha-256"),
+        ("hostssl", "all", "scram-sha-256"),
+    ]
+    assert {"ssl=on", "hba_file=/etc/postgresql/pg_hba.conf"} <= set(container.inputs["command"])
+    assert deployment.one(POSTGRESQL, "databases").inputs["sslmode"] == "require"
+
+
+def test_without_tls_there_are_no_certificates(platform: Deployment):
+    assert not [item for item in platform.resources if "ertificates" in item.key]
+    assert "ssl=on" not in platform.one(CONTAINER, "postgres").inputs["command"]
+    assert platform.one(CONTAINER, "postgres").inputs.get("entrypoints") is None
+    assert "rootCertificate" not in platform.outputs
+
+
+def test_both_servers_have_certificates_of_the_stacks_authority():
+    deployment = with_tls()
+    authority = x509.load_pem_x509_certificate(deployment.outputs["rootCertificate"].encode())
+    names = {}
+    for server in ("postgres", "gateway"):
+        container = deployment.one(CONTAINER, server)
+        uploads = {item["file"]: item for item in container.inputs["uploads"]}
+        pem, key = (uploads[f"/run/secrets/{server}.{end}"] for end in ("crt", "key"))
+        certificate = x509.load_pem_x509_certificate(pem["content"].encode())
+        certificate.verify_directly_issued_by(authority)
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names[server] = extension.value.get_values_for_type(x509.DNSName)
+        assert key["permissions"] == "0600"
+        assert "PRIVATE KEY" in key["content"]
+        assert "PRIVATE KEY" not in repr(container.plain)
+        expiry = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+        assert deployment.outputs["certificatesExpire"] == expiry
+    assert names == {
+        "postgres": ["docker.example.com"],
+        "gateway": ["kestra.docker.example.com", "pgadmin.docker.example.com"],
+    }
+    assert deployment.plain_outputs["rootCertificate"] == deployment.outputs["rootCertificate"]
 
 
 CHOSEN = {

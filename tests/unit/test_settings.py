@@ -59,6 +59,12 @@ BAD = [
     ("bindAddress", "localhost", ADDRESS),
     ("bindAddress", "127.0.0.256", ADDRESS),
     ("bindAddress", "127.0.0.1/8", ADDRESS),
+    ("tls", "", "must be off, internal or acme"),
+    ("tls", "true", "must be off, internal or acme"),
+    ("gatewayPort", "443", PORT),
+    ("gatewayPort", "8080", "must be another port than kestraPort, which has the same value"),
+    ("allowPlainText", "yes", FLAG),
+    ("gatewayMemory", "63", "must be a number of MiB, 64 or more"),
     ("hostName", "", HOST),
     ("hostName", "http://localhost", HOST),
     ("hostName", "localhost:8080", HOST),
@@ -282,7 +288,7 @@ def test_a_setting_with_two_errors_counts_once():
 GOOD = [
     ("postgresPort", "1024", "postgres_port", 1024),
     ("postgresPort", "65535", "postgres_port", 65535),
-    ("bindAddress", "0.0.0.0", "bind_address", "0.0.0.0"),
+    ("bindAddress", "127.9.9.9", "bind_address", "127.9.9.9"),
     ("bindAddress", "::1", "bind_address", "::1"),
     ("hostName", "192.0.2.1", "host_name", "192.0.2.1"),
     ("hostName", "Docker-1.example.com", "host_name", "Docker-1.example.com"),
@@ -323,6 +329,45 @@ GOOD = [
     ("kestraDockerSocket", "true", "kestra_docker_socket", True),
     ("protectVolumes", "true", "protect_volumes", True),
 ]
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "::", "2001:db8::1"])
+def test_ports_are_open_to_a_network_with_tls_or_where_plain_text_is_allowed(address: str):
+    message = error(bindAddress=address)
+    assert message == (
+        "1 setting is invalid; nothing was changed.\n"
+        f'  podium:bindAddress = "{address}" opens the ports to a network, which passwords would '
+        "cross in plain text.\n"
+        "      pulumi config set tls internal\n"
+        "    or, where the network is trusted:\n"
+        "      pulumi config set allowPlainText true"
+    )
+    for changes in ({"tls": "internal"}, {"allowPlainText": True}):
+        assert load(bindAddress=address, **changes).bind_address == address
+
+
+@pytest.mark.parametrize(
+    ("tls", "host", "reason"),
+    [
+        ("acme", "localhost", "must be a public host name where tls is acme"),
+        ("acme", "docker", "must be a public host name where tls is acme"),
+        ("acme", "dev.localhost", "must be a public host name where tls is acme"),
+        ("acme", "192.0.2.1", "must be a public host name where tls is acme"),
+        ("internal", "192.0.2.1", "must be a host name where tls is on: the pages are below it"),
+    ],
+)
+def test_certificates_need_a_host_name(tls: str, host: str, reason: str):
+    assert f'podium:hostName = "{host}" {reason}.\n' in error(tls=tls, hostName=host)
+
+
+@pytest.mark.parametrize(
+    ("tls", "ports"), [("off", {}), ("internal", {443: 8443}), ("acme", {443: 443, 80: 80})]
+)
+def test_the_gateway_has_the_ports_of_its_certificates(tls: str, ports: dict[int, int]):
+    settings = load(tls=tls, hostName="docker.example.com")
+    assert settings.gateway_ports == ports
+    # Only what can be another port is looked for a free one.
+    assert ("gatewayPort" in settings.ports) is (tls == "internal")
 
 
 @pytest.mark.parametrize(("key", "value", "attribute", "expected"), GOOD)

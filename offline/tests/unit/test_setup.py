@@ -103,7 +103,9 @@ def test_unknown_image_is_named_with_those_that_there_are(machine: Machine) -> N
     assert result.returncode == 2
     message, names = result.stderr.split("; there are: ")
     assert message == 'There is no image "mysql"'
-    assert {"base", "postgres", "pgadmin4", "nginx", "kestra"} == set(names.rstrip(".\n").split())
+    assert {"base", "postgres", "pgadmin4", "nginx", "caddy", "kestra"} == set(
+        names.rstrip(".\n").split()
+    )
 
 
 def test_unknown_command_is_an_error_with_the_usage(machine: Machine) -> None:

@@ -35,6 +35,7 @@ OFFLINE_STACK: dict[str, Any] = {
         "kestraImage": "offline/kestra:1",
         "pgadminImage": "offline/pgadmin4:9",
         "filesImage": "offline/nginx:1",
+        "gatewayImage": "offline/caddy:2",
     },
     "otherImages": ["offline/postgres:18"],
     "notice": "Some parts are Podium's own.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import webbrowser
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -123,6 +124,17 @@ Last backup: never; ./podium backup
 """,
         "",
     )
+
+
+@pytest.mark.parametrize(("days", "warned"), [(29, True), (31, False)])
+def test_status_warns_of_certificates_that_expire_soon(
+    command: CommandLine, containers: list[Container], kestra: None, days: int, *, warned: bool
+) -> None:
+    containers.append(Container("postgres"))
+    expiry = f"{datetime.now() + timedelta(days=days):%Y-%m-%d}"
+    command.set(outputs=OUTPUTS | {"certificatesExpire": expiry})
+    warning = f"The certificates expire on {expiry}; to renew them: ./podium up\n"
+    assert (warning in command.run("status").stdout) is warned
 
 
 def test_status_of_an_offline_stack_that_is_down_says_so(

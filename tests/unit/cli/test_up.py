@@ -31,6 +31,10 @@ NO_PLUGIN = {"pulumi plugin install": "warning: will retry\nerror: failed to dow
 OFFLINE_IMAGES = [
     OFFLINE_STACK["config"][f"{service}Image"] for service in ("postgres", "kestra", "pgadmin")
 ]
+# Of a stack without a gateway.
+OFFLINE_CONFIG = {
+    key: value for key, value in OFFLINE_STACK["config"].items() if value and key != "gatewayImage"
+}
 BUILD = "setup images postgres:17 kestra:1 pgadmin4:9"
 NO_IMAGE = {"docker pull": "no route to host"}
 DOCKER_DOWN = {"docker": "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."}
@@ -147,8 +151,7 @@ def test_each_unavailable_image_is_an_offline_one(command: CommandLine) -> None:
 def test_stack_without_any_download_is_offline(command: CommandLine) -> None:
     command.set(failing=NO_PLUGIN | NO_IMAGE)
     result = up(command)
-    images = {key: value for key, value in OFFLINE_STACK["config"].items() if value}
-    assert command.stack["config"] == images | {"taxiSource": "sample"}
+    assert command.stack["config"] == OFFLINE_CONFIG | {"taxiSource": "sample"}
     assert acting(command)[-2:] == [f"{BUILD} nginx:1", UP]
     assert "Made-up taxi files are used" in result.stdout
 
@@ -241,12 +244,11 @@ def test_docker_that_does_not_answer_is_no_reason_to_go_offline(command: Command
 def test_offline_stack_stays_offline_where_all_is_available(
     command: CommandLine, resources: int
 ) -> None:
-    config = {key: value for key, value in OFFLINE_STACK["config"].items() if value}
-    command.add_stack(tag="offline", resources=resources, **config)
+    command.add_stack(tag="offline", resources=resources, **OFFLINE_CONFIG)
     assert up(command).code == 0
     assert acting(command) == [f"{BUILD} nginx:1", UP]
     assert command.stack["tags"] == {"podium:parts": "offline"}
-    assert command.stack["config"] == config
+    assert command.stack["config"] == OFFLINE_CONFIG
 
 
 OLD_TAG = "genuine"  # language: ok
@@ -318,9 +320,65 @@ def test_taken_ports_are_replaced_by_the_next_free_ones(
 
 
 def test_ports_on_the_address_of_another_host_are_not_looked_at(command: CommandLine) -> None:
-    command.add_stack(bindAddress="192.0.2.1")  # RFC 5737: no machine has it
-    assert "is taken" not in up(command).stdout
-    assert command.stack["config"] == {"bindAddress": "192.0.2.1"}
+    address = "192.0.2.1"  # RFC 5737: no machine has it
+    command.add_stack(bindAddress=address, allowPlainText="true")
+    result = up(command)
+    assert result.code == 0, result.stderr
+    assert "is taken" not in result.stdout
+    assert command.stack["config"] == {"bindAddress": address, "allowPlainText": "true"}
+
+
+def test_ports_on_another_docker_host_are_not_looked_at(
+    command: CommandLine, ports: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "ssh://docker.example.com")
+    command.add_stack(hostName="docker.example.com")
+    with socket.create_server(("127.0.0.1", ports[0])):
+        result = up(command)
+    assert result.code == 0, result.stderr
+    assert "is taken" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("tls", "message"),
+    [
+        (
+            "off",
+            "hostName is localhost, but the Docker host is ssh://docker.example.com. Set the name "
+            "by which you reach it: ./podium pulumi config set hostName <name>",
+        ),
+        (
+            "internal",
+            "tls is internal, with which only the Docker host itself reaches Kestra's port, but "
+            "that is ssh://docker.example.com. Run Podium there; or ./podium pulumi config set tls "
+            "off",
+        ),
+    ],
+)
+def test_another_docker_host_that_cannot_be_reached_is_refused_before_anything_is_done(
+    command: CommandLine, tls: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "ssh://docker.example.com")
+    command.add_stack(tls=tls)
+    result = up(command)
+    assert (result.code, result.stderr) == (1, f"Error: {message}\n")
+    assert acting(command) == []
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_the_image_of_the_gateway_is_pulled_or_built_where_tls_is_on(
+    command: CommandLine, *, is_new: bool
+) -> None:
+    if is_new:
+        command.add_stack(tls="internal")
+    else:
+        command.add_stack(tag="official", resources=3, tls="internal")
+    command.set(images=OFFICIAL_IMAGES, failing={"docker pull caddy": "no route to host"})
+    result = up(command)
+    assert result.code == 0, result.stderr
+    image = OFFLINE_STACK["config"]["gatewayImage"]
+    assert command.stack["config"]["gatewayImage"] == image
+    assert acting(command)[-2:] == ["setup images caddy", UP]
 
 
 def test_ports_of_other_stacks_are_taken_although_these_are_down(
