@@ -1,41 +1,21 @@
 """The pages in a real browser: Kestra's, pgAdmin's and the report."""
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, HttpCredentials, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, HttpCredentials, Page, Request, expect
 
 from bench.months import write_month
-from tests.e2e.conftest import Project
+from tests.e2e.conftest import Project, log_in_to_pgadmin
 
 _SECONDS = 30
 _TAXI, _MONTH = "yellow", "2019-03"
 # The first `up` may have to build or pull every image.
 pytestmark = [pytest.mark.timeout(1200)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's chromium, without what it does on its own."""
-    path = shutil.which("chromium")
-    if path is None:
-        message = "chromium is not installed: cli/setup/chromium.sh"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield chromium
-        chromium.close()
 
 
 class _Watched:
@@ -147,9 +127,7 @@ def test_pgadmin_opens_both_databases_without_a_password(
     outputs: dict[str, Any], open_page: Any, screenshots: Path | None
 ) -> None:
     page: Page = open_page(outputs["pgadminPage"])
-    page.locator('input[name="email"]').fill(outputs["pgadminUser"])
-    page.locator('input[name="password"]').fill(outputs["pgadminPassword"])
-    page.locator('input[name="password"]').press("Enter")
+    log_in_to_pgadmin(page, outputs)
     tree = page.locator("#id-object-explorer")
     tree.get_by_text("Podium", exact=True).dblclick()
     for number, database in enumerate(("kestra", "ny_taxi"), start=1):
