@@ -24,7 +24,7 @@ test-unit: venv ## Run the tests that need neither Docker nor a network
 test-integration: venv docker images kestra ## Run the tests against one real server each
 	$(PYTHON) -m pytest tests/integration tests/kestra/integration offline/tests/integration
 
-test-e2e: venv docker engine images ## Run the tests of the whole stack
+test-e2e: venv docker engine images chromium ## Run the tests of the whole stack
 	$(PYTHON) -m pytest tests/e2e
 
 lint: venv ## Check form and types
@@ -44,6 +44,9 @@ venv: ## Install the Python packages into .venv
 docker: ## Start the Docker Engine if none answers, and install it if there is none
 	@cli/setup/docker.sh
 
+chromium: ## Install the browser in which the pages are tested, where that is possible
+	@cli/setup/chromium.sh
+
 engine: ## Install or build the Pulumi CLI if there is none
 	@./podium pulumi version >/dev/null
 
@@ -56,4 +59,4 @@ kestra: venv ## Download Kestra's own engine for the tests of the flows, if it i
 help: ## Show this list
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-.PHONY: up down run-flow report test test-unit test-integration test-e2e lint bench venv docker engine images kestra help
+.PHONY: up down run-flow report test test-unit test-integration test-e2e lint bench venv docker chromium engine images kestra help

@@ -112,8 +112,10 @@ class PgAdmin(pulumi.ComponentResource):
                 # Otherwise the file is read at the first start only.
                 "PGADMIN_REPLACE_SERVERS_ON_STARTUP": "True",
                 "PGADMIN_DISABLE_POSTFIX": "true",
-                # Otherwise every page asks gravatar.com for a picture of the login's address.
+                # Otherwise pages ask gravatar.com for a picture of the login's address, and
+                # pgadmin.org for newer releases: without internet that is an error at each login.
                 "PGADMIN_CONFIG_SHOW_GRAVATAR_IMAGE": "False",
+                "PGADMIN_CONFIG_UPGRADE_CHECK_ENABLED": "False",
             },
             uploads=[
                 docker.ContainerUploadArgs(file=_SERVERS_FILE, content=_servers(args.databases)),

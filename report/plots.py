@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from datetime import date, timedelta
 from math import ceil, nan
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
-from report.warehouse import Day, Hour, Month, Zone
+from report.warehouse import Day, Hour, Load, Month, Zone
 
 # Matplotlib knows no CSS variables: these colours stand for them while it draws.
 _INK, _GRID, _YELLOW, _GREEN = "#000001", "#000002", "#000003", "#000004"
@@ -69,7 +69,7 @@ _LOOKS = {
     "yellow": _Look("Yellow cabs", _YELLOW, "o-"),
     "green": _Look("Green cabs", _GREEN, "s--"),
 }
-_Row = TypeVar("_Row", Day, Hour, Month)
+_Row = TypeVar("_Row", Day, Hour, Load, Month)
 
 
 @_styled
@@ -177,6 +177,28 @@ def plot_revenue_by_zone(zones: Sequence[Zone]) -> Markup:
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("US dollars")
+    return _svg(figure, sentences)
+
+
+@_styled
+def plot_load_durations(loads: Sequence[Load]) -> Markup:
+    """Draws how long each load took, by when it began.
+
+    Args:
+        loads: the loads, at least one, each of them finished.
+    """
+    sentences = ["Duration of the loads."]
+    figure = Figure(figsize=(_WIDTH, 2.8))
+    axes = figure.subplots()
+    for look, rows in _by_taxi(loads):
+        seconds = [row.seconds or 0.0 for row in rows]
+        # Matplotlib's types leave out what its converters take.
+        began: list[Any] = [row.started_at for row in rows]
+        axes.plot(began, seconds, look.line, color=look.color, label=look.label)
+        sentences.append(f"{look.label}: {min(seconds):.1f} to {max(seconds):.1f} seconds.")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("when the load began (UTC)")
+    axes.set_ylabel("seconds")
     return _svg(figure, sentences)
 
 

@@ -43,6 +43,22 @@ class Zone(NamedTuple):
     green: float
 
 
+class Outside(NamedTuple):
+    """The trips of a month's file that are dated outside the month; never 0."""
+
+    taxi: str
+    month: date
+    trips: int
+
+
+class Reject(NamedTuple):
+    """The lines of the files that are no trips, by the reason."""
+
+    taxi: str
+    reason: str
+    lines: int
+
+
 class Load(NamedTuple):
     """One execution of a load, by its id; what it did not get as far as is None."""
 
@@ -68,8 +84,8 @@ class Warehouse:
         zones: the 15 zones with the highest revenue, the highest first.
         loads: the last 20 loads, the latest first.
         has_zones: whether the names of the zones are loaded.
-        trips_outside_month: the trips dated outside the month of their file, which days and hours
-            leave out.
+        outside: the trips of the loaded months that days and hours leave out, by taxi and month.
+        rejects: the 20 most frequent reasons of rejects, the most frequent first.
     """
 
     days: list[Day]
@@ -78,7 +94,13 @@ class Warehouse:
     zones: list[Zone]
     loads: list[Load]
     has_zones: bool
-    trips_outside_month: int
+    outside: list[Outside]
+    rejects: list[Reject]
+
+    @property
+    def trips_outside_month(self) -> int:
+        """The trips dated outside the month of their file, of all loaded months."""
+        return sum(row.trips for row in self.outside)
 
 
 def read_warehouse(connection: psycopg.Connection) -> Warehouse:
@@ -151,15 +173,25 @@ def read_warehouse(connection: psycopg.Connection) -> Warehouse:
                 """,
             ),
             has_zones=_value(connection, "SELECT EXISTS (SELECT FROM trips.zones)"),
-            trips_outside_month=_value(
+            outside=_rows(
                 connection,
+                Outside,
                 """
-                SELECT coalesce(sum(rows_outside_month), 0)::bigint
+                SELECT taxi, month, trips
                 FROM (
-                    SELECT DISTINCT ON (taxi, month) rows_outside_month
+                    SELECT DISTINCT ON (taxi, month) taxi, month, rows_outside_month AS trips
                     FROM quality.loads WHERE state = 'LOADED'
                     ORDER BY taxi, month, finished_at DESC
                 ) present
+                WHERE trips > 0 ORDER BY taxi, month
+                """,
+            ),
+            rejects=_rows(
+                connection,
+                Reject,
+                """
+                SELECT taxi, reason, count(*) AS lines
+                FROM quality.rejects GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 20
                 """,
             ),
         )

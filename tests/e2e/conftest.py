@@ -1,5 +1,6 @@
 """A copy of the project with a stack of its own, driven by the commands that a user types."""
 
+import base64
 import json
 import os
 import secrets
@@ -12,6 +13,7 @@ from typing import Any
 
 import docker
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.months import Month
 from cli import offline
@@ -149,3 +151,55 @@ def role_passwords(project: Project, outputs: dict[str, Any]) -> dict[str, str]:
         role: json.loads(secret["plaintext"]) if isinstance(secret, dict) else secret
         for role, secret in roles.items()
     } | {outputs["postgresUser"]: outputs["postgresPassword"]}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium, without what it does on its own."""
+    path = shutil.which("chromium")
+    if path is None:
+        message = "chromium is not installed: cli/setup/chromium.sh"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield chromium
+        chromium.close()
+
+
+def log_in_to_pgadmin(page: Page, outputs: dict[str, Any]) -> None:
+    """Fills in the form on pgAdmin's first page, and waits for the page behind it."""
+    page.locator('input[name="email"]').fill(outputs["pgadminUser"])
+    page.locator('input[name="password"]').fill(outputs["pgadminPassword"])
+    page.locator('input[name="password"]').press("Enter")
+    page.wait_for_url("**/browser/")
+
+
+def assert_stays_logged_in(browser: Browser, stacks: list[dict[str, Any]]) -> None:
+    """Logs in to the pages of several stacks in one browser, and fails if one ends another's login.
+
+    Args:
+        browser: where to log in.
+        stacks: the outputs of each stack.
+    """
+    context = browser.new_context()
+    # Kestra's own page keeps the login in this cookie.
+    for outputs in stacks:
+        login = f"{outputs['kestraUser']}:{outputs['kestraPassword']}"
+        cookie = base64.b64encode(login.encode()).decode()
+        context.add_cookies([{"name": "BASIC_AUTH", "value": cookie, "url": outputs["kestraPage"]}])
+        page = context.new_page()
+        page.goto(outputs["pgadminPage"])
+        log_in_to_pgadmin(page, outputs)
+    for outputs in stacks:
+        page = context.new_page()
+        answer = page.goto(outputs["kestraPage"])
+        assert answer is not None
+        assert answer.status == 200
+        page.goto(outputs["pgadminPage"])
+        page.wait_for_url("**/browser/")
+    context.close()

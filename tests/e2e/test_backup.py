@@ -13,11 +13,12 @@ from typing import Any
 import docker
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
 from bench.months import write_month
 from cli.backup import manifest as parts
 from cli.backup.archive import Archive
-from tests.e2e.conftest import Project
+from tests.e2e.conftest import Project, assert_stays_logged_in
 from tests.e2e.warehouse import as_reader
 from tests.pgadmin import connect_servers
 
@@ -124,10 +125,7 @@ def test_backup_during_a_load_comes_up_as_a_second_stack(
         f"Stack {restored} is restored and verified.",
     ):
         assert check in result.stdout
-    printed = project.run(
-        "./podium", "--stack", restored, "pulumi", "stack", "output", "--json", "--show-secrets"
-    )
-    others = json.loads(printed.stdout)
+    others = outputs_of(project, restored)
     assert others["kestraUrl"] != outputs["kestraUrl"]
     assert {key: others[key] for key in others if key.endswith("Password")} == {
         key: outputs[key] for key in outputs if key.endswith("Password")
@@ -147,6 +145,19 @@ def test_backup_during_a_load_comes_up_as_a_second_stack(
     assert set(connect_servers(*login, group=2).values()) == {"Server connected."}
     preview = ("pulumi", "preview", "--expect-no-changes")
     assert project.run("./podium", "--stack", restored, *preview).returncode == 0
+
+
+def test_two_stacks_in_one_browser_keep_their_logins(
+    project: Project, outputs: dict[str, Any], restored: str, browser: Browser
+) -> None:
+    assert_stays_logged_in(browser, [outputs, outputs_of(project, restored)])
+
+
+def outputs_of(project: Project, stack: str) -> dict[str, Any]:
+    """Returns the outputs of a stack with its secrets."""
+    command = ("pulumi", "stack", "output", "--json", "--show-secrets")
+    outputs: dict[str, Any] = json.loads(project.run("./podium", "--stack", stack, *command).stdout)
+    return outputs
 
 
 def assert_without_secrets(project: Project, archive: Archive) -> None:

@@ -14,7 +14,7 @@ from jinja2 import Template
 
 from bench.months import write_month
 from infra.databases import WAREHOUSE_SCHEMAS
-from report.warehouse import Hour, Month, Zone, read_warehouse
+from report.warehouse import Hour, Month, Outside, Reject, Zone, read_warehouse
 from tests.integration.conftest import Warehouse
 from tests.kestra.servers import Database, PostgresServer, new_database
 from tests.unit.cli.command_line import ROOT, CommandLine, Ended
@@ -93,6 +93,13 @@ def loaded(tables: psycopg.Connection) -> psycopg.Connection:
         ("yellow", JANUARY, 2, 5, "2000"),
         ("yellow", FEBRUARY, 99, 7, "70"),
         ("green", JANUARY, 2, 3, "30.25"),
+    )
+    insert(
+        tables,
+        "quality.rejects",
+        ("again", "yellow", JANUARY, 7, "too few fields", "1,2"),
+        ("again", "yellow", JANUARY, 9, "too few fields", "3"),
+        ("green", "green", JANUARY, 2, "no pickup", "x"),
     )
     add_load(tables, "first", "LOADED", 0, outside=100)
     add_load(tables, "again", "LOADED", 1, outside=9)
@@ -189,6 +196,11 @@ def test_what_the_page_shows_is_what_the_tables_hold(
     assert warehouse.has_zones
     # Not those of the file that was replaced.
     assert warehouse.trips_outside_month == 10
+    assert warehouse.outside == [Outside("green", JANUARY, 1), Outside("yellow", JANUARY, 9)]
+    assert warehouse.rejects == [
+        Reject("yellow", "too few fields", 2),
+        Reject("green", "no pickup", 1),
+    ]
 
 
 def test_what_the_page_shows_is_what_the_flow_loaded(warehouse: Warehouse) -> None:
@@ -238,7 +250,7 @@ def test_page_is_written_where_it_is_said_and_twice_the_same(
     one, two = (file.read_bytes() for file in files)
     assert one == two
     page = one.decode()
-    assert page.count("<svg ") == 4
+    assert page.count("<svg ") == 5
     assert "JFK &amp; &lt;b&gt;" in page
     assert "<td>2026-01-01 05:00:00</td>" in page
     assert PASSWORD not in page

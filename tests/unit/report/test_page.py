@@ -14,11 +14,11 @@ import pytest
 
 from report.page import render_page
 from report.plots import plot_trips_by_hour
-from report.warehouse import Day, Hour, Load, Month, Warehouse, Zone
+from report.warehouse import Day, Hour, Load, Month, Outside, Reject, Warehouse, Zone
 
 SVG = "http://www.w3.org/2000/svg"
 JANUARY, FEBRUARY, APRIL = date(2019, 1, 1), date(2019, 2, 1), date(2019, 4, 1)
-NOTHING = Warehouse([], [], [], [], [], has_zones=False, trips_outside_month=0)
+NOTHING = Warehouse([], [], [], [], [], has_zones=False, outside=[], rejects=[])
 
 
 def days(taxi: str, month: date, count: int, trips: int) -> list[Day]:
@@ -48,9 +48,15 @@ FULL = Warehouse(
         Month("yellow", APRIL, 90_435, 30_000.4),
     ],
     zones=[Zone("JFK Airport", 50_000.0, 1_000.0), Zone("Astoria", 100.0, 4_000.0)],
-    loads=[load(), load("FAILED", load_id="7Hq", rows_loaded=None, seconds=None)],
+    loads=[
+        load(),
+        load("FAILED", load_id="7Hq", rows_loaded=None, seconds=None),
+        load(taxi="green", seconds=3.0),
+        load("UNCHANGED", seconds=0.1),
+    ],
     has_zones=True,
-    trips_outside_month=1234,
+    outside=[Outside("yellow", JANUARY, 1200), Outside("yellow", APRIL, 34)],
+    rejects=[Reject("yellow", "too <few> fields", 1500), Reject("green", "no pickup", 2)],
 )
 
 
@@ -162,6 +168,7 @@ def test_every_plot_says_in_words_what_it_shows(page: Page) -> None:
         "o'clock, 0.0 %.",
         "Revenue of each month. Yellow cabs: 2019-01 $10,000, 2019-02 $20,000, 2019-04 $30,000. "
         "Green cabs: 2019-01 $5,000.",
+        "Duration of the loads. Yellow cabs: 1.3 to 1.3 seconds. Green cabs: 3.0 to 3.0 seconds.",
     ]
 
 
@@ -177,9 +184,10 @@ def test_legend_leaves_out_a_taxi_that_is_not_loaded() -> None:
         hours=[row for row in FULL.hours if row.taxi == "yellow"],
         months=[row for row in FULL.months if row.taxi == "yellow"],
         zones=[row._replace(green=0.0) for row in FULL.zones],
+        loads=[row for row in FULL.loads if row.taxi == "yellow"],
     )
     plots = Page(yellow).plots
-    assert len(plots) == 4
+    assert len(plots) == 5
     assert not [plot for plot in plots if "Green cabs" in texts(plot)]
 
 
@@ -285,10 +293,42 @@ def test_failed_load_is_marked(page: Page) -> None:
         "2026-01-02 03:04:05 yellow 2019-01 ✗ FAILED 1,000 \u2013 10 \u2013 7Hq"
     ) in page.words
     assert [attributes.get("class") for tag, attributes in page.tags if tag == "tr"] == [
+        *[None] * 5,
         None,
         None,
         "failed",
+        None,
+        None,
     ]
+
+
+def test_problems_of_the_data_are_counted_by_their_reason(page: Page) -> None:
+    assert (
+        "Taxi Problem Lines yellow Rejected: too &lt;few&gt; fields 1,500 "
+        "green Rejected: no pickup 2 "
+        "yellow Dated outside 2019-01, the month of the file 1,200 "
+        "yellow Dated outside 2019-04, the month of the file 34"
+    ) in page.words
+    clean = Page(replace(FULL, outside=[], rejects=[]))
+    assert "No line was rejected, and no trip is dated outside" in clean.words
+
+
+def test_page_reloads_itself_only_if_it_is_watched(page: Page) -> None:
+    assert 'http-equiv="refresh"' not in page.text
+    assert '<meta http-equiv="refresh" content="3">' in render_page(FULL, "dev", 3)
+
+
+def test_duration_is_drawn_of_loads_that_have_loaded(page: Page) -> None:
+    loads = [load(seconds=seconds) for seconds in (1.0, 3.0, 9.0)]
+    loads = [
+        row._replace(started_at=row.started_at + timedelta(hours=n)) for n, row in enumerate(loads)
+    ]
+    plot = Page(replace(NOTHING, loads=loads)).plot("Duration of the loads")
+    (line,) = drawn(plot, "stroke", "--yellow")
+    points = [(float(x), float(y)) for x, y in re.findall(r"[ML] (\S+) (\S+)", line)]
+    (x0, y0), (x1, y1), (x2, y2) = points
+    assert x1 - x0 == pytest.approx(x2 - x1)
+    assert (y1 - y2) / (y0 - y1) == pytest.approx(3, abs=1e-3)
 
 
 def test_where_all_loads_failed_the_page_has_no_plot() -> None:
@@ -300,7 +340,7 @@ def test_where_all_loads_failed_the_page_has_no_plot() -> None:
 
 def test_where_zones_are_not_loaded_the_page_says_how_to_load_them() -> None:
     page = Page(replace(FULL, zones=[Zone("Unknown", 1.0, 1.0)], has_zones=False))
-    assert len(page.plots) == 3
+    assert len(page.plots) == 4
     assert (
         "The names of the zones are not loaded: ./podium --stack dev run zoomcamp/zones_load"
     ) in page.words
