@@ -32,6 +32,8 @@ _TAG = "podium:backup"
 _KESTRA_SECONDS = 60.0
 # What Kestra gets to end; PostgreSQL has all that it needs to go on.
 STOP_SECONDS = 10
+# The moment in the name of a backup. Another stack may have a name that begins with this one's.
+_MOMENT = f"{'[0-9]' * 8}T{'[0-9]' * 6}Z"
 _UNITS = ((24 * 60, "days"), (60, "hours"), (1, "minutes"))
 
 
@@ -48,8 +50,7 @@ def create(stack: Stack, path: Path | None, *, stop_kestra: bool = False) -> Pat
     """
     created = datetime.now(UTC)
     if path is None:
-        name = f"{stack.project}-{stack.short_name}-{created:%Y%m%dT%H%M%SZ}.tar"
-        path = PROJECT_FOLDER / "backups" / name
+        path = _default_path(stack, f"{created:%Y%m%dT%H%M%SZ}")
     images = _images(stack)
     _check_secrets(stack)
     kestra_version = _kestra_version(stack)
@@ -127,6 +128,16 @@ def last_backup(stack: Stack) -> LastBackup | None:
         return None
     created, _, path = tag.partition(" ")
     return LastBackup(datetime.fromisoformat(created), path)
+
+
+def list_backups(stack: Stack) -> list[Path]:
+    """Returns the backups of a stack in the folder `backups`."""
+    pattern = _default_path(stack, _MOMENT)
+    return sorted(pattern.parent.glob(pattern.name))
+
+
+def _default_path(stack: Stack, moment: str) -> Path:
+    return PROJECT_FOLDER / "backups" / f"{stack.project}-{stack.short_name}-{moment}.tar"
 
 
 def _images(stack: Stack) -> dict[str, str]:

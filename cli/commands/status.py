@@ -1,13 +1,16 @@
 """`podium status`."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import click
+from docker.errors import APIError
 from docker.models.containers import Container
+from rich.filesize import decimal
 
 from cli import offline, stack_settings
-from cli.backup.create import last_backup
+from cli.backup.create import last_backup, list_backups
 from cli.output import console, print_table
 from cli.services import SUPERUSER, connect_kestra, health_of, list_containers
 from cli.stack import Parts, Stack
@@ -15,10 +18,16 @@ from infra.kestra.client import KestraClient, KestraError
 
 _WAIT_SECONDS = 2.0
 _EXPIRY_DAYS = 30
+_UNKNOWN = "unknown: {} does not answer"
 _SIZES = """
-SELECT datname, pg_size_pretty(pg_database_size(datname)) FROM pg_database
+SELECT datname, pg_database_size(datname) FROM pg_database
 WHERE NOT datistemplate AND datname <> 'postgres' ORDER BY datname
 """
+# The volumes by service: what is in them, and where they are.
+_VOLUMES = {
+    "kestra": ("Kestra's internal storage", "/app/storage"),
+    "pgadmin": ("pgAdmin's volume", "/var/lib/pgadmin"),
+}
 
 
 @click.command()
@@ -36,7 +45,7 @@ def status(stack: Stack) -> None:
         return
     services = [[name, *_service(item)] for name, item in sorted(containers.items())]
     print_table(("Service", "State", "Health", "Ports", "Memory", "Image"), services)
-    print_table(("Database", "Size"), _databases(containers.get("postgres")))
+    print_table(("Data", "Size"), [*_databases(containers), *_volumes(containers), _backups(stack)])
     print_table(("Flow", "Revision", "Last execution"), _flows(stack))
     _warn_of_expiry(stack, datetime.now())
     console.print(f"Last backup: {last_backup(stack) or f'never; {stack.podium} backup'}")
@@ -69,15 +78,45 @@ def _service(container: Container) -> list[str]:
     return [state["Status"], health_of(container), ", ".join(ports), memory, ", ".join(tags)]
 
 
-def _databases(container: Container | None) -> list[list[str]]:
-    """Returns the databases with their sizes, none where PostgreSQL does not run."""
-    if container is None or container.status != "running":
-        return []
+def _databases(containers: Mapping[str, Container]) -> list[list[str]]:
+    """Returns the databases with their sizes."""
     # Only the superuser sees all sizes.
-    command = ["psql", *SUPERUSER, "-AtF", "|", "-c", _SIZES]
-    result: Any = container.exec_run(command)
-    lines = result.output.decode().splitlines() if result.exit_code == 0 else []
-    return [line.split("|") for line in lines]
+    printed = _printed(containers, "postgres", ["psql", *SUPERUSER, "-AtF", "|", "-c", _SIZES])
+    if printed is None:
+        return [["Databases", _UNKNOWN.format("postgres")]]
+    rows = [line.split("|") for line in printed.splitlines()]
+    return [[f"Database {name}", decimal(int(size))] for name, size in rows]
+
+
+def _volumes(containers: Mapping[str, Container]) -> list[list[str]]:
+    """Returns the volumes with their sizes."""
+    rows = []
+    # Files that are deleted meanwhile are no error.
+    for service, (name, path) in _VOLUMES.items():
+        printed = _printed(containers, service, ["sh", "-c", f"du -sk {path}; true"])
+        size = decimal(int(printed.split()[0]) * 1024) if printed else _UNKNOWN.format(service)
+        rows.append([name, size])
+    return rows
+
+
+def _backups(stack: Stack) -> list[str]:
+    """Returns the backups in the project's folder with their size."""
+    sizes = [path.stat().st_size for path in list_backups(stack)]
+    return [f"Backups in backups ({len(sizes)})", decimal(sum(sizes))]
+
+
+def _printed(
+    containers: Mapping[str, Container], service: str, command: Sequence[str]
+) -> str | None:
+    """Returns what a command in a container prints, None where it does not run or fails."""
+    container = containers.get(service)
+    if container is None or container.status != "running":
+        return None
+    try:
+        result: Any = container.exec_run(list(command), stderr=False)
+    except APIError:  # It has just stopped.
+        return None
+    return result.output.decode() if result.exit_code == 0 else None
 
 
 def _flows(stack: Stack) -> list[list[str]]:

@@ -14,4 +14,5 @@ install_chromium() {
 
 ! command -v chromium >/dev/null || exit 0
 command -v apt-get >/dev/null && as_root true 2>/dev/null || exit 0
-step 'Installing chromium' chromium.log install_chromium
+# Elsewhere than in CI, tests without it are skipped.
+(step 'Installing chromium' chromium.log install_chromium) || [ -z "${CI:-}" ]

@@ -12,6 +12,7 @@ from typing import Any
 import docker
 import httpx
 import pytest
+from docker.errors import APIError
 
 from cli import services
 from cli.commands import status
@@ -46,6 +47,8 @@ class Container:
 
     def __init__(self, service: str, *, running: bool = True) -> None:
         self.name = f"podium-dev-{service}"
+        # Whether it stops after it was listed.
+        self.stops = False
         self.image = SimpleNamespace(tags=[f"{service}:1"])
         self.status = "running" if running else "exited"
         self.attrs = {
@@ -59,9 +62,13 @@ class Container:
         stats = {"total_inactive_file": 2**20}
         return {"memory_stats": {"usage": 11 * 2**20, "stats": stats}}
 
-    def exec_run(self, command: list[str]) -> SimpleNamespace:
-        assert command[0] == "psql"
-        return SimpleNamespace(exit_code=0, output=b"kestra|8 MB\nny_taxi|1 GB\n")
+    def exec_run(self, command: list[str], *, stderr: bool) -> SimpleNamespace:
+        if self.stops:
+            raise APIError("container is not running")
+        if command[0] == "psql":
+            return SimpleNamespace(exit_code=0, output=b"kestra|8000000\nny_taxi|1000000000\n")
+        assert command[2] == "du -sk /var/lib/pgadmin; true"
+        return SimpleNamespace(exit_code=0, output=b"500\t/var/lib/pgadmin\n")
 
 
 @pytest.fixture
@@ -102,7 +109,12 @@ def kestra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_status_shows_services_databases_and_flows(
     command: CommandLine, containers: list[Container], kestra: None
 ) -> None:
-    containers += [Container("postgres"), Container("kestra", running=False)]
+    containers += [Container("postgres"), Container("kestra", running=False), Container("pgadmin")]
+    folder = command.folder / "backups"
+    folder.mkdir()
+    for stack in ("dev", "dev", "dev-verify"):
+        moment = f"20260101T12000{len(list(folder.iterdir()))}Z"
+        (folder / f"podium-{stack}-{moment}.tar").write_bytes(bytes(10_000))
     assert command.run("status") == Ended(
         0,
         """\
@@ -110,11 +122,15 @@ Stack dev: official plugins
 
 Service   State    Health   Ports                 Memory  Image
 kestra    exited   healthy  127.0.0.1:5433->5432          kestra:1
+pgadmin   running  healthy  127.0.0.1:5433->5432  10 MiB  pgadmin:1
 postgres  running  healthy  127.0.0.1:5433->5432  10 MiB  postgres:1
 
-Database  Size
-kestra    8 MB
-ny_taxi   1 GB
+Data                       Size
+Database kestra            8.0 MB
+Database ny_taxi           1.0 GB
+Kestra's internal storage  unknown: kestra does not answer
+pgAdmin's volume           512.0 kB
+Backups in backups (2)     20.0 kB
 
 Flow           Revision  Last execution
 zoomcamp/load  3         FAILED 2026-01-01 12:00:00
@@ -164,6 +180,17 @@ def test_status_names_services_that_do_not_answer(
     command.set(outputs=OUTPUTS | {"kestraUrl": "http://127.0.0.1:9"})
     printed = command.run("status").stdout
     assert "zoomcamp/load  3         unknown: Kestra does not answer" in printed
+    assert "Databases                  unknown: postgres does not answer" in printed
+
+
+def test_status_survives_a_container_that_stops_meanwhile(
+    command: CommandLine, containers: list[Container], kestra: None
+) -> None:
+    containers.append(Container("postgres"))
+    containers[0].stops = True
+    ended = command.run("status")
+    assert ended.code == 0
+    assert "Databases                  unknown: postgres does not answer" in ended.stdout
 
 
 def test_logs_are_those_of_the_container(command: CommandLine, containers: list[Container]) -> None:
