@@ -468,20 +468,23 @@ def _same_values(project: str, kind: str, values: dict[str, str]) -> Iterator[st
 def _open_doors(project: str, values: dict[str, str]) -> Iterator[str]:
     """Yields an error where passwords would cross a network, or certificates have no name."""
     address, host, tls = values["bindAddress"], values["hostName"], values["tls"]
-    if tls == "off" and values["allowPlainText"] != "true" and _is_ip(address):
-        if not ipaddress.ip_address(address).is_loopback:
-            yield (
-                f'  {project}:bindAddress = "{address}" opens the ports to a network, which '
-                "passwords would cross in plain text.\n      pulumi config set tls internal\n"
-                "    or, where the network is trusted:\n"
-                "      pulumi config set allowPlainText true"
-            )
+    is_open = _is_ip(address) and not ipaddress.ip_address(address).is_loopback
+    if tls == "off" and is_open and values["allowPlainText"] != "true":
+        yield (
+            f'  {project}:bindAddress = "{address}" opens the ports to a network, which '
+            "passwords would cross in plain text.\n      pulumi config set tls internal\n"
+            "    or, where the network is trusted:\n"
+            "      pulumi config set allowPlainText true"
+        )
     elif tls == "acme" and ("." not in host or host.endswith(".localhost") or _is_ip(host)):
         reason = "must be a public host name where tls is acme"
         yield _error(project, "hostName", host, reason, "<host name>")
     elif tls == "internal" and _is_ip(host):
         reason = "must be a host name where tls is on: the pages are below it"
         yield _error(project, "hostName", host, reason)
+    elif tls == "internal" and is_open and host == "localhost":
+        reason = "must be the name by which others reach the Docker host where tls is on"
+        yield _error(project, "hostName", host, reason, "<host name>")
 
 
 def _unknown(project: str, known: Collection[str]) -> Iterator[str]:

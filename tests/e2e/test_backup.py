@@ -153,6 +153,23 @@ def test_two_stacks_in_one_browser_keep_their_logins(
     assert_stays_logged_in(browser, [outputs, outputs_of(project, restored)])
 
 
+def test_newer_postgres_takes_over_all_data(project: Project, restored: str) -> None:
+    query = (
+        "SELECT count(*), sum(total_amount), current_setting('server_version') FROM trips.yellow"
+    )
+    with as_reader(outputs_of(project, restored)) as connection:
+        *data, version = connection.execute(query).fetchone() or ()
+    assert version.startswith("17")
+    result = project.run("./podium", "--stack", restored, "upgrade", "postgres", "18")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("as in the backup") == 4  # rows and a file, of the trial too
+    with as_reader(outputs_of(project, restored)) as connection:
+        *data_after, version = connection.execute(query).fetchone() or ()
+    assert (data_after, version[:2]) == (data, "18")
+    preview = ("pulumi", "preview", "--expect-no-changes")
+    assert project.run("./podium", "--stack", restored, *preview).returncode == 0
+
+
 def outputs_of(project: Project, stack: str) -> dict[str, Any]:
     """Returns the outputs of a stack with its secrets."""
     command = ("pulumi", "stack", "output", "--json", "--show-secrets")

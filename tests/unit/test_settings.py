@@ -342,7 +342,7 @@ def test_ports_are_open_to_a_network_with_tls_or_where_plain_text_is_allowed(add
         "    or, where the network is trusted:\n"
         "      pulumi config set allowPlainText true"
     )
-    for changes in ({"tls": "internal"}, {"allowPlainText": True}):
+    for changes in ({"tls": "internal", "hostName": "docker"}, {"allowPlainText": True}):
         assert load(bindAddress=address, **changes).bind_address == address
 
 
@@ -358,6 +358,12 @@ def test_ports_are_open_to_a_network_with_tls_or_where_plain_text_is_allowed(add
 )
 def test_certificates_need_a_host_name(tls: str, host: str, reason: str):
     assert f'podium:hostName = "{host}" {reason}.\n' in error(tls=tls, hostName=host)
+
+
+def test_certificates_open_to_a_network_need_a_name_that_is_known_there():
+    reason = "must be the name by which others reach the Docker host where tls is on"
+    assert f'podium:hostName = "localhost" {reason}.\n' in error(tls="internal", bindAddress="::")
+    assert load(tls="internal").host_name == "localhost"
 
 
 @pytest.mark.parametrize(

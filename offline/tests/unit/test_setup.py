@@ -103,7 +103,7 @@ def test_unknown_image_is_named_with_those_that_there_are(machine: Machine) -> N
     assert result.returncode == 2
     message, names = result.stderr.split("; there are: ")
     assert message == 'There is no image "mysql"'
-    assert {"base", "postgres", "pgadmin4", "nginx", "caddy", "kestra"} == set(
+    assert {"base", "postgres", "pgadmin4", "nginx", "caddy", "kestra", "postgres:18"} == set(
         names.rstrip(".\n").split()
     )
 

@@ -378,7 +378,7 @@ def test_the_image_of_the_gateway_is_pulled_or_built_where_tls_is_on(
     assert result.code == 0, result.stderr
     image = OFFLINE_STACK["config"]["gatewayImage"]
     assert command.stack["config"]["gatewayImage"] == image
-    assert acting(command)[-2:] == ["setup images caddy", UP]
+    assert acting(command)[-2:] == ["setup images caddy:2", UP]
 
 
 def test_ports_of_other_stacks_are_taken_although_these_are_down(
