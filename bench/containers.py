@@ -100,8 +100,12 @@ def remove_stack(client: docker.DockerClient, stack: str) -> None:
     """
     belongs = _filters(stack)
     containers = client.containers.list(all=True, ignore_removed=True, filters=belongs)
+    # Without its database Kestra takes the whole of its time to end.
+    kestra = [item for item in containers if str(item.name).endswith("-kestra")]
+    for container in kestra:
+        _remove(container)
     with ThreadPoolExecutor() as pool:
-        list(pool.map(_remove, containers))
+        list(pool.map(_remove, [item for item in containers if item not in kestra]))
     for volume in client.volumes.list(filters=belongs):
         volume.remove()
     for network in client.networks.list(filters=belongs):
