@@ -181,9 +181,34 @@ def test_secrets_that_pulumi_cloud_keeps_are_refused(
     assert not (command.folder / "backups").exists()
 
 
-def test_backup_and_its_verification_exclude_each_other(command: CommandLine) -> None:
-    result = command.run("backup", "--to", "a", "--verify", "b")
-    assert "--to and --verify exclude each other" in result.stderr
+@pytest.mark.parametrize("option", ["--to", "--keep"])
+def test_backup_and_its_verification_exclude_each_other(command: CommandLine, option: str) -> None:
+    result = command.run("backup", option, "1", "--verify", "b")
+    assert "--to, --keep and --verify exclude each other" in result.stderr
+
+
+def test_backups_beyond_those_to_keep_are_deleted(command: CommandLine) -> None:
+    folder = command.folder / "backups"
+    folder.mkdir()
+    names = [f"podium-dev-2025010{day}T120000Z.tar" for day in (1, 2, 3)]
+    others = ["podium-other-20250101T120000Z.tar", "podium-dev-mine.tar"]
+    for name in names + others:
+        (folder / name).touch()
+    assert command.run("backup", "--keep", "2").code == 0
+    left = {path.name for path in folder.iterdir()}
+    assert left > {names[2], *others}
+    assert len(left) == 4
+
+
+def test_backup_that_fails_deletes_no_other(
+    command: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stack, "deployment", {"secrets_providers": {"type": "service"}})
+    (folder := command.folder / "backups").mkdir()
+    for day in (1, 2):
+        (folder / f"podium-dev-2025010{day}T120000Z.tar").touch()
+    assert command.run("backup", "--keep", "1").code == 1
+    assert len(list(folder.iterdir())) == 2
 
 
 # The programs in the containers
