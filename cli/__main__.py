@@ -62,7 +62,10 @@ class _Podium(click.Group):
         except docker.errors.DockerException as error:
             raise click.ClickException(f"The Docker Engine does not answer: {error}") from error
         except subprocess.CalledProcessError as error:
-            message = f"{' '.join(error.cmd)}: {error.stderr.strip()}"
+            message = error.stderr.strip()
+            if error.cmd[0] != "pulumi":
+                message = f"{' '.join(error.cmd)}: {message}"
+            message = message.removeprefix("error: ")
             raise click.ClickException(message) from error
         except Terminated:
             raise click.exceptions.Exit(_TERMINATED) from None

@@ -138,12 +138,22 @@ class Stack:
             click.ClickException: the stack is not up, or does not exist.
         """
         try:
-            outputs = self.workspace.stack_outputs(self.name)
-        except StackNotFoundError:
+            outputs = self.read_outputs()
+        except subprocess.CalledProcessError as error:
+            if "no stack named" not in error.stderr:
+                raise
             outputs = {}
         if not outputs:
             raise self.not_up()
-        return {name: output.value for name, output in outputs.items()}
+        return outputs
+
+    def read_outputs(self) -> dict[str, Any]:
+        """Returns the outputs of the stack as they are now, secrets included, or none."""
+        # The Automation API asks the CLI twice: what is a secret, and what is in it.
+        outputs: dict[str, Any] = json.loads(
+            self._run("stack", "output", "--json", "--show-secrets")
+        )
+        return outputs
 
     def page_url(self, service: str) -> str:
         """Returns the URL for a browser of the page of a service that is up: kestra or pgadmin."""

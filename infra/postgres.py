@@ -21,7 +21,7 @@ _PORT = 5432
 _SECRETS = "/run/secrets"
 _PASSWORD_FILE = f"{_SECRETS}/postgres-password"
 # PostgreSQL takes a key from its own user only; uploads are root's.
-_KEY_FILE = "/var/lib/postgresql/server.key"
+_KEY_FILE = "/var/run/postgresql/server.key"
 _HBA_FILE = "/etc/postgresql/pg_hba.conf"
 # The entrypoint gives the data to the user postgres and becomes that user.
 _CAPABILITIES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID")

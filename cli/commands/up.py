@@ -52,8 +52,7 @@ def bring_up(stack: Stack) -> int:
         parts = choose_parts(stack)
     else:
         settings = load_settings(stack)
-        outputs = stack.workspace.stack_outputs(stack.name)
-        before = {name: output.value for name, output in outputs.items()}
+        before = stack.read_outputs()
         _check_admin_email(stack, before, settings.admin_email)
         check_releases(stack, settings)
         if settings.gateway_ports:
