@@ -21,13 +21,13 @@ pytestmark = [pytest.mark.timeout(1200)]
 def ask(context: ssl.SSLContext, page: str, path: str, **options: Any) -> httpx.Response:
     """Asks a page whose name only browsers resolve."""
     host = urlsplit(page)
-    return httpx.get(
-        f"https://127.0.0.1:{host.port}{path}",
-        headers={"Host": host.netloc},
-        extensions={"sni_hostname": host.hostname},
-        verify=context,
-        **options,
-    )
+    with httpx.Client(verify=context) as client:
+        return client.get(
+            f"https://127.0.0.1:{host.port}{path}",
+            headers={"Host": host.netloc},
+            extensions={"sni_hostname": host.hostname},
+            **options,
+        )
 
 
 def protocol(context: ssl.SSLContext, page: str) -> str | None:
@@ -42,7 +42,7 @@ def protocol(context: ssl.SSLContext, page: str) -> str | None:
 
 
 def as_postgres(
-    outputs: dict[str, Any], sslmode: str = "prefer", sslrootcert: Path | None = None
+    outputs: dict[str, Any], sslmode: str = "prefer", sslrootcert: str | None = None
 ) -> psycopg.Connection[Any]:
     return psycopg.connect(
         host=outputs["postgresHost"],
@@ -51,7 +51,7 @@ def as_postgres(
         password=outputs["postgresPassword"],
         dbname=outputs["warehouseDatabase"],
         sslmode=sslmode,
-        sslrootcert=sslrootcert and str(sslrootcert),
+        sslrootcert=sslrootcert,
     )
 
 
@@ -85,7 +85,7 @@ def test_stack_is_opened_with_tls_and_closed_again(
     with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
         ask(ssl.create_default_context(), kestra, flows)
 
-    as_postgres(opened, sslmode="verify-full", sslrootcert=authority).close()
+    as_postgres(opened, sslmode="verify-full", sslrootcert=str(authority)).close()
     with pytest.raises(psycopg.OperationalError, match=r"pg_hba\.conf"):
         as_postgres(opened, sslmode="disable")
     result = project.make("up")
