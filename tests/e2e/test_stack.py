@@ -170,7 +170,8 @@ def test_status_shows_what_runs(project: Project, outputs: dict[str, Any]) -> No
     for service in ("postgres", "kestra", "pgadmin", "files"):
         assert re.search(rf"{service} +running +healthy .* \d+ MiB +\S+:\S+\n", result.stdout)
     assert f"127.0.0.1:{outputs['postgresPort']}->5432" in result.stdout
-    assert re.search(r"ny_taxi +\d+ [kMG]B\n", result.stdout)
+    for data in ("Database ny_taxi", "Kestra's internal storage", "pgAdmin's volume"):
+        assert re.search(rf"{data} +[\d.]+ [kMG]B\n", result.stdout)
     assert re.search(r"zoomcamp/taxi_load +1 +SUCCESS ", result.stdout)
     assert re.search(r"zoomcamp/hello_etl +1 +(never|SUCCESS)", result.stdout)
 
