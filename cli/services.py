@@ -8,11 +8,14 @@ import docker
 from docker import DockerClient
 from docker.models.containers import Container
 
+from cli.output import step
 from cli.stack import Stack
 from infra.kestra.client import KestraClient
 
 # How PostgreSQL's programs log in inside its container, where the superuser needs no password.
 SUPERUSER = ("-U", "postgres", "-h", "/var/run/postgresql")
+# What Kestra gets to end; PostgreSQL has all that it needs to go on.
+_KESTRA_STOP_SECONDS = 10
 
 
 def connect() -> DockerClient:
@@ -50,6 +53,12 @@ def list_containers(stack: Stack, client: DockerClient | None = None) -> dict[st
     )
     prefix = stack.container_name("")
     return {str(item.name).removeprefix(prefix): item for item in containers}
+
+
+def shut_down_kestra(stack: Stack) -> None:
+    """Stops the stack's Kestra, and with it all flows."""
+    with step("Stopping Kestra"):
+        list_containers(stack)["kestra"].stop(timeout=_KESTRA_STOP_SECONDS)
 
 
 def health_of(container: Container) -> str:

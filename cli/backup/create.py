@@ -21,17 +21,15 @@ from cli.backup.parts import (
     read_volume,
     volume_size,
 )
-from cli.output import step, transfer
+from cli.output import transfer
 from cli.processes import PROJECT_FOLDER
-from cli.services import connect_kestra, health_of, list_containers
+from cli.services import connect_kestra, health_of, list_containers, shut_down_kestra
 from cli.stack import Stack
 
 _SERVICES = ("postgres", "kestra", "pgadmin")
 # Under which Pulumi keeps when the last backup was made, and where it is.
 _TAG = "podium:backup"
 _KESTRA_SECONDS = 60.0
-# What Kestra gets to end; PostgreSQL has all that it needs to go on.
-STOP_SECONDS = 10
 # The moment in the name of a backup. Another stack may have a name that begins with this one's.
 _MOMENT = f"{'[0-9]' * 8}T{'[0-9]' * 6}Z"
 _UNITS = ((24 * 60, "days"), (60, "hours"), (1, "minutes"))
@@ -55,8 +53,7 @@ def create(stack: Stack, path: Path | None, *, stop_kestra: bool = False) -> Pat
     _check_secrets(stack)
     kestra_version = _kestra_version(stack)
     if stop_kestra:
-        with step("Stopping Kestra"):
-            list_containers(stack)["kestra"].stop(timeout=STOP_SECONDS)
+        shut_down_kestra(stack)
     with writing(path, stack.short_name) as file, transfer("Writing the backup") as count:
         server, writer = Server.of(stack), ArchiveWriter(file)
         outputs = stack.outputs

@@ -18,7 +18,7 @@ from cli import offline, setup, stack_settings
 from cli.backup import manifest as parts
 from cli.backup.archive import Archive
 from cli.backup.checks import Checked, check_archive, check_images
-from cli.backup.create import STOP_SECONDS, create
+from cli.backup.create import create
 from cli.backup.parts import Server, write_pgadmin, write_volume
 from cli.backup.verify import Verification, read_flows, verify_data, verify_kestra
 from cli.commands.down import tear_down
@@ -26,7 +26,14 @@ from cli.commands.up import bring_up, choose_parts
 from cli.output import console, step, transfer
 from cli.processes import PROJECT_FOLDER
 from cli.repair import remove_leftovers
-from cli.services import connect, health_of, labels_of, list_containers, of_stack
+from cli.services import (
+    connect,
+    health_of,
+    labels_of,
+    list_containers,
+    of_stack,
+    shut_down_kestra,
+)
 from cli.stack import Stack
 
 # On a stack whose restore has begun and is not verified.
@@ -243,10 +250,8 @@ def _load_pgadmin(stack: Stack, archive: Archive) -> None:
 def _load(stack: Stack, checked: Checked) -> None:
     """Gives the databases and Kestra's volume the content that the backup has; Kestra stops."""
     archive, manifest = checked.archive, checked.archive.manifest
-    containers = list_containers(stack)
-    with step("Stopping Kestra"):
-        containers["kestra"].stop(timeout=STOP_SECONDS)
-    image = str(containers["postgres"].attrs["Image"])
+    shut_down_kestra(stack)
+    image = str(list_containers(stack)["postgres"].attrs["Image"])
     server = Server.of(stack)
     with transfer("Restoring", archive.size) as count:
 
